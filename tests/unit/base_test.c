@@ -1,0 +1,173 @@
+/* The base layer: buffers with caps, the cursor over hostile bytes, the queue, times, hex. */
+#include "tests/unit/unit.h"
+
+#include <pthread.h>
+#include <string.h>
+
+#include "engine/base/buf.h"
+#include "engine/base/clock.h"
+#include "engine/base/cursor.h"
+#include "engine/base/hex.h"
+#include "engine/base/queue.h"
+
+static void
+every_number_survives_the_round_trip(void **state)
+{
+	static const uint64_t values[] = {0, 1, 127, 128, 16383, 16384, UINT32_MAX, UINT64_MAX};
+	struct tk_buf buf;
+	struct tk_cursor cur;
+
+	(void)state;
+	tk_buf_init(&buf, 0);
+	for (size_t i = 0; i < sizeof(values) / sizeof(values[0]); i++) {
+		assert_int_equal(tk_buf_put_uv(&buf, values[i], NULL), TK_OK);
+		assert_int_equal(tk_buf_put_sv(&buf, (int64_t)values[i], NULL), TK_OK);
+		assert_int_equal(tk_buf_put_u64(&buf, values[i], NULL), TK_OK);
+	}
+	tk_cursor_init(&cur, buf.data, buf.len_bytes);
+	for (size_t i = 0; i < sizeof(values) / sizeof(values[0]); i++) {
+		assert_true(tk_cursor_uv(&cur) == values[i]);
+		assert_true(tk_cursor_sv(&cur) == (int64_t)values[i]);
+		assert_true(tk_cursor_u64(&cur) == values[i]);
+	}
+	assert_int_equal(tk_cursor_end(&cur, "numbers", NULL), TK_OK);
+	tk_buf_release(&buf);
+}
+
+static void
+a_cursor_never_leaves_its_bytes_and_its_first_fault_sticks(void **state)
+{
+	static const uint8_t cut[] = {5, 'a', 'b'};
+	struct tk_cursor cur;
+	struct tk_err err;
+	size_t len;
+
+	(void)state;
+	tk_cursor_init(&cur, cut, sizeof(cut));
+	assert_null(tk_cursor_bytes(&cur, 100, &len));
+	assert_int_equal(len, 0);
+	assert_int_equal(tk_cursor_u8(&cur), 0);
+	assert_int_equal(tk_cursor_end(&cur, "record", &err), TK_ECORRUPT);
+	assert_non_null(strstr(err.text, "record: cut short"));
+}
+
+static void
+a_number_in_a_longer_form_than_needed_is_refused(void **state)
+{
+	static const uint8_t padded[] = {0x80, 0x00};
+	static const uint8_t over[] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x02};
+	struct tk_cursor cur;
+
+	(void)state;
+	tk_cursor_init(&cur, padded, sizeof(padded));
+	(void)tk_cursor_uv(&cur);
+	assert_false(tk_cursor_ok(&cur));
+	tk_cursor_init(&cur, over, sizeof(over));
+	(void)tk_cursor_uv(&cur);
+	assert_false(tk_cursor_ok(&cur));
+}
+
+static void
+a_buffer_refuses_to_grow_over_its_cap(void **state)
+{
+	struct tk_buf buf;
+	uint8_t bytes[16] = {0};
+
+	(void)state;
+	tk_buf_init(&buf, 20);
+	assert_int_equal(tk_buf_put(&buf, bytes, 16, NULL), TK_OK);
+	assert_int_equal(tk_buf_put(&buf, bytes, 5, NULL), TK_EINVAL);
+	assert_int_equal(buf.len_bytes, 16);
+	tk_buf_release(&buf);
+}
+
+static void *
+push_three(void *arg)
+{
+	static int items[3];
+
+	for (int i = 0; i < 3; i++)
+		if (!tk_queue_push(arg, &items[i]))
+			return arg;
+	tk_queue_close(arg);
+	return NULL;
+}
+
+static void
+a_closed_queue_gives_what_is_left_and_then_nothing(void **state)
+{
+	struct tk_queue *queue;
+	pthread_t thread;
+	void *failed;
+
+	(void)state;
+	assert_int_equal(tk_queue_new(1, &queue, NULL), TK_OK);
+	assert_int_equal(pthread_create(&thread, NULL, push_three, queue), 0);
+	for (int i = 0; i < 3; i++)
+		assert_non_null(tk_queue_pop(queue));
+	assert_null(tk_queue_pop(queue));
+	assert_false(tk_queue_push(queue, &failed));
+	pthread_join(thread, &failed);
+	assert_null(failed);
+	tk_queue_free(queue);
+}
+
+static void
+times_are_read_in_the_forms_people_write(void **state)
+{
+	int64_t ns;
+	char text[TK_TIME_TEXT_MAX];
+
+	(void)state;
+	assert_int_equal(tk_time_parse("2026-11-24T03:00:00+08:00", &ns, NULL), TK_OK);
+	tk_time_format(ns, text);
+	assert_string_equal(text, "2026-11-23T19:00:00Z");
+	assert_int_equal(tk_time_parse("2026-11-24T03:00:00.25Z", &ns, NULL), TK_OK);
+	assert_int_equal(tk_time_parse("2026-11-24", &ns, NULL), TK_OK);
+	assert_int_equal(tk_time_parse("yesterday", &ns, NULL), TK_EINVAL);
+}
+
+static void
+hex_round_trips_and_refuses_the_rest(void **state)
+{
+	uint8_t bytes[3] = {0, 0xab, 0xff}, back[3];
+	char text[7];
+
+	(void)state;
+	tk_hex_encode(bytes, 3, text);
+	assert_string_equal(text, "00abff");
+	assert_int_equal(tk_hex_decode(text, back, 3, NULL), TK_OK);
+	assert_memory_equal(bytes, back, 3);
+	assert_int_equal(tk_hex_decode("00abf", back, 3, NULL), TK_EINVAL);
+	assert_int_equal(tk_hex_decode("00abfg", back, 3, NULL), TK_EINVAL);
+}
+
+static void
+an_error_is_one_line_with_its_context_before_it(void **state)
+{
+	struct tk_err err;
+
+	(void)state;
+	tk_err_clear(&err);
+	assert_int_equal(tk_err_set(&err, TK_ECORRUPT, "bad\nbyte"), TK_ECORRUPT);
+	assert_int_equal(tk_err_context(&err, TK_ECORRUPT, "restoring %s", "a/b"), TK_ECORRUPT);
+	assert_string_equal(err.text, "restoring a/b: bad?byte");
+	assert_int_equal(tk_rc_exit_status(TK_ECORRUPT), 5);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(every_number_survives_the_round_trip),
+		cmocka_unit_test(a_cursor_never_leaves_its_bytes_and_its_first_fault_sticks),
+		cmocka_unit_test(a_number_in_a_longer_form_than_needed_is_refused),
+		cmocka_unit_test(a_buffer_refuses_to_grow_over_its_cap),
+		cmocka_unit_test(a_closed_queue_gives_what_is_left_and_then_nothing),
+		cmocka_unit_test(times_are_read_in_the_forms_people_write),
+		cmocka_unit_test(hex_round_trips_and_refuses_the_rest),
+		cmocka_unit_test(an_error_is_one_line_with_its_context_before_it),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,6 +1,7 @@
 #include "engine/base/queue.h"
 
 #include <pthread.h>
+#include <stdint.h>
 #include <stdlib.h>
 
 struct tk_queue {

@@ -28,6 +28,12 @@ struct tk_store_state {
 	uint64_t free_bytes;
 };
 
+/* The latest receipt that the caller holds from this vault: a vault that is behind it was rolled back, and serves reads only. */
+struct tk_vault_mark {
+	struct tk_id vault_incarnation;
+	uint64_t receipt_counter;
+};
+
 /* A stored point record as found by list_points. */
 struct tk_store_point {
 	struct tk_head at;
@@ -42,8 +48,9 @@ struct tk_pack_names {
 struct tk_store;
 
 struct tk_store_ops {
-	TK_MUST_CHECK enum tk_rc (*state)(struct tk_store *store, const struct tk_id *domain, struct tk_store_state *out,
-					  struct tk_err *err);
+	/* known may be NULL. */
+	TK_MUST_CHECK enum tk_rc (*state)(struct tk_store *store, const struct tk_id *domain, const struct tk_vault_mark *known,
+					  struct tk_store_state *out, struct tk_err *err);
 	/* Stores a genesis record; the same again is harmless, another one is TK_ECONFLICT. Durable on return. */
 	TK_MUST_CHECK enum tk_rc (*put_genesis)(struct tk_store *store, const void *record, size_t len_bytes, struct tk_err *err);
 	/* have[i] is set when the site can serve the whole pack. */

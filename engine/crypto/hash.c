@@ -272,3 +272,10 @@ tk_wipe(void *data, size_t len_bytes)
 	if (len_bytes > 0)
 		OPENSSL_cleanse(data, len_bytes);
 }
+
+void
+tk_wipe_buf(struct tk_buf *buf)
+{
+	tk_wipe(buf->data, buf->cap_bytes);
+	tk_buf_release(buf);
+}

@@ -11,6 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "engine/base/buf.h"
 #include "engine/base/err.h"
 #include "engine/crypto/suite.h"
 
@@ -59,5 +60,7 @@ TK_MUST_CHECK enum tk_rc tk_hkdf(enum tk_suite suite, struct tk_bytes ikm, struc
 bool tk_equal_ct(const void *a, const void *b, size_t len_bytes);
 /* Overwrites a secret; never optimised away. data may be NULL when len_bytes is 0. */
 void tk_wipe(void *data, size_t len_bytes);
+/* Overwrites all the memory of a buffer that held a secret, and releases it. */
+void tk_wipe_buf(struct tk_buf *buf);
 
 #endif

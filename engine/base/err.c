@@ -71,6 +71,8 @@ text_one_line(char *text)
 			*text = '?';
 }
 
+static void err_fill(struct tk_err *err, enum tk_rc rc, int sys_errno, const char *fmt, va_list args) TK_PRINTF(4, 0);
+
 static void
 err_fill(struct tk_err *err, enum tk_rc rc, int sys_errno, const char *fmt, va_list args)
 {

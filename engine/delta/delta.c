@@ -1,0 +1,230 @@
+#include "engine/delta/delta.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "engine/base/buf.h"
+#include "engine/delta/delta_stream.h"
+#include "engine/delta/rsync_job.h"
+#include "engine/delta/signature.h"
+
+#define READ_BYTES (256u * 1024)
+
+/* One search against one old segment. */
+struct pass {
+	const struct tk_delta_request *request;
+	const struct tk_delta_old *old;
+	struct tk_signature_view view;
+	struct tk_signature *loaded; /* owned; made at the first gap that needs it */
+	struct tk_buf piece;
+	struct tk_delta_ops *out;    /* borrowed */
+};
+
+enum tk_rc
+tk_delta_read_fd(void *ctx, uint64_t off_bytes, size_t len_bytes, uint8_t *dst, struct tk_err *err)
+{
+	const int *fd = ctx;
+	ssize_t got;
+
+	while (len_bytes) {
+		got = pread(*fd, dst, len_bytes, (off_t)off_bytes);
+		if (got < 0 && errno == EINTR)
+			continue;
+		if (got < 0)
+			return tk_err_errno(err, TK_EIO, "reading at %llu", (unsigned long long)off_bytes);
+		if (got == 0)
+			return tk_err_set(err, TK_EIO, "the file ends at %llu, %zu bytes early", (unsigned long long)off_bytes,
+				len_bytes);
+		dst += got;
+		off_bytes += (uint64_t)got;
+		len_bytes -= (size_t)got;
+	}
+	return TK_OK;
+}
+
+static void
+pass_release(struct pass *pass)
+{
+	tk_signature_free(pass->loaded);
+	tk_buf_release(&pass->piece);
+}
+
+/* Blocks that stayed where they were: equal entries at equal places. */
+static enum tk_rc
+match_in_place(struct pass *pass, struct tk_err *err)
+{
+	const struct tk_delta_request *request = pass->request;
+	struct tk_signature_view fresh;
+	enum tk_rc rc = tk_signature_view_init(&fresh, request->signature, request->signature_len_bytes, request->len_bytes,
+		err);
+	size_t entry_bytes, len;
+
+	if (rc)
+		return rc;
+	if (fresh.block_bytes != pass->view.block_bytes || fresh.strong_bytes != pass->view.strong_bytes)
+		return tk_delta_ops_literal(pass->out, request->len_bytes, err);
+	entry_bytes = TK_SIGNATURE_WEAK_BYTES + fresh.strong_bytes;
+	for (size_t i = 0; i < fresh.block_count && !rc; i++) {
+		len = tk_signature_block_len(&fresh, i);
+		if (i < pass->view.block_count && len == tk_signature_block_len(&pass->view, i) &&
+			memcmp(tk_signature_entry(&fresh, i), tk_signature_entry(&pass->view, i), entry_bytes) == 0)
+			rc = tk_delta_ops_copy(pass->out, pass->old->off_bytes + (uint64_t)i * fresh.block_bytes, len, err);
+		else
+			rc = tk_delta_ops_literal(pass->out, len, err);
+	}
+	return rc;
+}
+
+struct gap_sink {
+	struct tk_delta_stream stream;
+	uint64_t miss_limit_bytes;
+};
+
+static enum tk_rc
+gap_output(void *ctx, const uint8_t *data, size_t len_bytes, bool *stop, struct tk_err *err)
+{
+	struct gap_sink *sink = ctx;
+	enum tk_rc rc = tk_delta_stream_feed(&sink->stream, data, len_bytes, err);
+
+	if (!rc && sink->miss_limit_bytes && sink->stream.missed_bytes >= sink->miss_limit_bytes)
+		*stop = !sink->stream.end_seen;
+	return rc;
+}
+
+static enum tk_rc
+feed_gap(struct pass *pass, struct tk_rsync_job *job, uint64_t off_bytes, uint64_t len_bytes, struct tk_err *err)
+{
+	const struct tk_delta_source *source = &pass->request->source;
+	enum tk_rc rc = tk_buf_reserve(&pass->piece, READ_BYTES, err);
+	size_t len;
+
+	while (!rc && !job->ended && len_bytes) {
+		len = len_bytes < READ_BYTES ? (size_t)len_bytes : READ_BYTES;
+		rc = source->read(source->ctx, off_bytes, len, pass->piece.data, err);
+		if (rc)
+			break;
+		off_bytes += len;
+		len_bytes -= len;
+		rc = tk_rsync_job_feed(job, pass->piece.data, len, len_bytes == 0, err);
+	}
+	return rc;
+}
+
+static enum tk_rc
+search_gap(struct pass *pass, uint64_t off_bytes, uint64_t len_bytes, struct tk_err *err)
+{
+	struct gap_sink sink = {.miss_limit_bytes = pass->request->miss_limit_bytes};
+	struct tk_rsync_job job;
+	enum tk_rc rc = pass->loaded ? TK_OK : tk_signature_load(&pass->view, &pass->loaded, err);
+
+	if (rc)
+		return rc;
+	tk_delta_stream_init(&sink.stream, pass->out, pass->old->off_bytes, pass->old->len_bytes, len_bytes);
+	rc = tk_rsync_job_init(&job, rs_delta_begin(tk_signature_raw(pass->loaded)), gap_output, &sink, err);
+	if (rc)
+		return rc;
+	rc = feed_gap(pass, &job, off_bytes, len_bytes, err);
+	tk_rsync_job_release(&job);
+	if (rc)
+		return rc;
+	if (sink.stream.end_seen)
+		return tk_delta_stream_end(&sink.stream, err);
+	/* Given up: what the stream has not made is literal. */
+	return tk_delta_ops_literal(pass->out, len_bytes - sink.stream.made_bytes, err);
+}
+
+/* A shorter gap cannot hold a block of this segment. */
+static size_t
+shortest_block(const struct tk_signature_view *view)
+{
+	return tk_signature_block_len(view, view->block_count - 1);
+}
+
+static enum tk_rc
+search_gaps(struct pass *pass, const struct tk_delta_ops *before, struct tk_err *err)
+{
+	uint64_t at = pass->request->off_bytes;
+	const struct tk_delta_op *op;
+	enum tk_rc rc = TK_OK;
+
+	for (size_t i = 0; i < before->count && !rc; i++) {
+		op = &before->rows[i];
+		if (op->kind == TK_DELTA_COPY)
+			rc = tk_delta_ops_copy(pass->out, op->old_off_bytes, op->len_bytes, err);
+		else if (op->len_bytes < shortest_block(&pass->view))
+			rc = tk_delta_ops_literal(pass->out, op->len_bytes, err);
+		else
+			rc = search_gap(pass, at, op->len_bytes, err);
+		at += op->len_bytes;
+	}
+	return rc;
+}
+
+/* Replaces *ops by the better list that pass->out holds. */
+static void
+pass_turn(struct tk_delta_ops *ops, struct tk_delta_ops *better)
+{
+	struct tk_delta_ops old = *ops;
+
+	*ops = *better;
+	tk_delta_ops_release(&old);
+	tk_delta_ops_init(better);
+}
+
+static enum tk_rc
+search_old(const struct tk_delta_request *request, const struct tk_delta_old *old, struct tk_delta_ops *ops,
+	struct tk_err *err)
+{
+	TK_AUTO(pass_release) struct pass pass = {.request = request, .old = old};
+	TK_AUTO(tk_delta_ops_release) struct tk_delta_ops better = {0};
+	bool untouched = ops->copy_bytes == 0;
+	enum tk_rc rc;
+
+	tk_buf_init(&pass.piece, READ_BYTES);
+	pass.out = &better;
+	rc = tk_signature_view_init(&pass.view, old->signature, old->signature_len_bytes, old->len_bytes, err);
+	if (rc)
+		return rc;
+	if (request->signature && untouched && old->off_bytes == request->off_bytes) {
+		rc = match_in_place(&pass, err);
+		if (rc)
+			return rc;
+		pass_turn(ops, &better);
+	}
+	rc = search_gaps(&pass, ops, err);
+	if (!rc)
+		pass_turn(ops, &better);
+	return rc;
+}
+
+static enum tk_rc
+append_all(struct tk_delta_ops *ops, const struct tk_delta_ops *more, struct tk_err *err)
+{
+	const struct tk_delta_op *op;
+	enum tk_rc rc = TK_OK;
+
+	for (size_t i = 0; i < more->count && !rc; i++) {
+		op = &more->rows[i];
+		rc = op->kind == TK_DELTA_COPY ? tk_delta_ops_copy(ops, op->old_off_bytes, op->len_bytes, err)
+			: tk_delta_ops_literal(ops, op->len_bytes, err);
+	}
+	return rc;
+}
+
+enum tk_rc
+tk_delta_search(const struct tk_delta_request *request, struct tk_delta_ops *ops, struct tk_err *err)
+{
+	TK_AUTO(tk_delta_ops_release) struct tk_delta_ops found = {0};
+	enum tk_rc rc = tk_delta_ops_literal(&found, request->len_bytes, err);
+
+	for (size_t i = 0; i < request->old_count && found.literal_bytes && !rc; i++) {
+		if (request->olds[i].len_bytes == 0)
+			continue;
+		rc = search_old(request, &request->olds[i], &found, err);
+		if (rc)
+			return tk_err_context(err, rc, "old segment at %llu", (unsigned long long)request->olds[i].off_bytes);
+	}
+	return rc ? rc : append_all(ops, &found, err);
+}

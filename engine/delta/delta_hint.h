@@ -1,0 +1,34 @@
+/* delta_hint.h -- the block length for a file's signatures. */
+#ifndef TK_DELTA_DELTA_HINT_H
+#define TK_DELTA_DELTA_HINT_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+enum tk_delta_file {
+	TK_DELTA_FILE_UNKNOWN,
+	TK_DELTA_FILE_POSTGRESQL, /* a relation's pages */
+	TK_DELTA_FILE_INNODB,     /* a tablespace */
+	TK_DELTA_FILE_SQLITE,
+};
+
+struct tk_delta_guess {
+	enum tk_delta_file file;
+	size_t page_bytes; /* 0 when unknown */
+};
+
+/* The bytes of a file's beginning that a guess looks at. */
+#define TK_DELTA_GUESS_BYTES 100
+
+/*
+ * Guesses from a file's first bytes (fewer are allowed) and its name (last component; NULL: unknown). Hostile bytes can make it
+ * wrong, which costs speed or size, nothing else. Sources: PostgreSQL's bufpage.h (page layout version 4), InnoDB's file
+ * header and FSP header, SQLite's file format document.
+ */
+struct tk_delta_guess tk_delta_guess_file(const uint8_t *first, size_t len_bytes, const char *name);
+
+/* The block length: page_bytes (0: unknown) within 1..16 KiB; else by size, so that signatures of 16-byte sums stay about 1% of
+ * the data for large files and the cost of one small edit stays low. Always a power of two if page_bytes is one. */
+size_t tk_delta_block_bytes(uint64_t file_bytes, size_t page_bytes);
+
+#endif

@@ -29,6 +29,7 @@ struct tk_pack_head {
 	struct tk_id domain;
 	struct tk_id incarnation;              /* the writer's */
 	uint8_t header[TK_PACK_HEADER_BYTES];  /* as written, and the AAD's beginning */
+	bool has_key;
 	uint8_t seal_key[TK_KEY_BYTES];        /* secret: tk_pack_head_wipe */
 };
 
@@ -82,7 +83,7 @@ void tk_pack_file_cleanup(struct tk_pack_file **file);
 
 /* The parsed header and footer. */
 struct tk_pack_index {
-	struct tk_pack_head head;              /* seal_key is zero when read without keys */
+	struct tk_pack_head head;              /* without its key when read without keys */
 	struct tk_pack_ident ident;
 	struct tk_blob_info *blobs;            /* owned */
 	uint32_t blob_count;
@@ -102,11 +103,17 @@ void tk_pack_index_cleanup(struct tk_pack_index **index);
 struct tk_opener;
 TK_MUST_CHECK enum tk_rc tk_opener_new(struct tk_opener **out, struct tk_err *err);
 void tk_opener_cleanup(struct tk_opener **opener);
-/* Opens blob number `blob` from its sealed bytes into `plain` (cleared first). TK_ECORRUPT: digest, tag, codec or length is wrong. */
+/* Opens blob number `blob` from its sealed bytes into `plain` (cleared first); the tag tells every change, so the digest is not computed again.
+ * TK_ECORRUPT: tag, codec or length is wrong. TK_EINVAL: the index was read without keys. */
 TK_MUST_CHECK enum tk_rc tk_open_blob(struct tk_opener *opener, const struct tk_pack_index *index, uint32_t blob, const void *sealed,
 				      size_t sealed_bytes, struct tk_buf *plain, struct tk_err *err);
 
-/* The contents blob: chunks of the pack, from which a lost dedup index is rebuilt. */
+/* Checks sealed bytes against the footer's length and digest; needs no key. TK_ECORRUPT: they differ. */
+TK_MUST_CHECK enum tk_rc tk_check_blob(struct tk_opener *opener, const struct tk_pack_index *index, uint32_t blob, const void *sealed,
+				       size_t sealed_bytes, struct tk_err *err);
+
+/* The contents blob: chunks of the pack, from which a lost dedup index is rebuilt. Rows are in order of (blob, offset), none twice; the decoder mallocs
+ * *rows for the caller to free. Errors: TK_EINVAL, TK_ECORRUPT, TK_ENOMEM. */
 struct tk_content_row {
 	uint32_t blob;
 	uint32_t offset_bytes;

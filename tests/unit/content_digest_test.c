@@ -1,0 +1,188 @@
+/* The content digest: however a content is fed, its digest is the one of its bytes and size. */
+#include "tests/unit/unit.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "engine/base/buf.h"
+#include "engine/crypto/hash.h"
+#include "engine/vault/content_digest.h"
+
+enum { SIZE_MAX_TESTED = 400000 };
+
+static struct tk_content_hash *
+new_hash(uint64_t segment_bytes)
+{
+	struct tk_content_hash *hash = NULL;
+
+	assert_int_equal(tk_content_hash_new(TK_SUITE_AES, segment_bytes, &hash, NULL), TK_OK);
+	return hash;
+}
+
+/* The format's words, followed slowly. */
+static struct tk_digest
+reference(const uint8_t *data, size_t len, size_t segment_bytes)
+{
+	uint8_t *part = malloc(TK_LEAF_BYTES + 1), *segment = malloc(1 + SIZE_MAX_TESTED), *file = malloc(9 + SIZE_MAX_TESTED);
+	size_t file_len = 9;
+	struct tk_digest out;
+
+	assert_true(part && segment && file);
+	part[0] = 0;
+	segment[0] = 1;
+	file[0] = 2;
+	tk_store_u64(file + 1, len);
+	for (size_t seg = 0; seg < len; seg += segment_bytes) {
+		size_t seg_end = len - seg < segment_bytes ? len : seg + segment_bytes;
+		size_t seg_len = 1;
+
+		for (size_t at = seg; at < seg_end; at += TK_LEAF_BYTES) {
+			size_t piece = seg_end - at < TK_LEAF_BYTES ? seg_end - at : TK_LEAF_BYTES;
+
+			memcpy(part + 1, data + at, piece);
+			assert_int_equal(tk_hash(TK_SUITE_AES, part, piece + 1, segment + seg_len, NULL), TK_OK);
+			seg_len += 32;
+		}
+		assert_int_equal(tk_hash(TK_SUITE_AES, segment, seg_len, file + file_len, NULL), TK_OK);
+		file_len += 32;
+	}
+	assert_int_equal(tk_hash(TK_SUITE_AES, file, file_len, out.b, NULL), TK_OK);
+	free(part);
+	free(segment);
+	free(file);
+	return out;
+}
+
+static const size_t sizes[] = {0, 1, 999, 1000, 1001, 65535, 65536, 65537, 131072, 199999, 200000, 200001, SIZE_MAX_TESTED};
+static const uint64_t segment_sizes[] = {1000, 65536, 131072, 100000, TK_SEGMENT_BYTES};
+
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+
+static void
+expect_streamed(struct tk_content_hash *hash, const uint8_t *data, size_t len, size_t piece, const struct tk_digest *want)
+{
+	struct tk_digest got, combined;
+	const struct tk_digest *segments;
+	size_t count;
+
+	tk_content_hash_begin(hash);
+	for (size_t at = 0; at < len; at += piece)
+		assert_int_equal(tk_content_hash_feed(hash, data + at, len - at < piece ? len - at : piece, NULL), TK_OK);
+	assert_int_equal(tk_content_hash_finish(hash, &got, NULL), TK_OK);
+	assert_memory_equal(&got, want, sizeof(got));
+	segments = tk_content_hash_segments(hash, &count);
+	assert_int_equal(tk_content_hash_combine(hash, len, segments, count, &combined, NULL), TK_OK);
+	assert_memory_equal(&combined, want, sizeof(combined));
+	assert_int_equal(tk_content_hash_combine(hash, len, segments, count + 1, &combined, NULL), TK_EINVAL);
+}
+
+static void
+pieces_do_not_matter(void **state)
+{
+	static const size_t pieces[] = {333, 4096, 65536, 70001, SIZE_MAX_TESTED};
+	uint8_t *data = malloc(SIZE_MAX_TESTED);
+
+	(void)state;
+	assert_non_null(data);
+	for (size_t i = 0; i < SIZE_MAX_TESTED; i++)
+		data[i] = (uint8_t)(i * 7 + i / 251);
+	for (size_t s = 0; s < COUNT(segment_sizes); s++) {
+		struct tk_content_hash *hash = new_hash(segment_sizes[s]);
+
+		for (size_t i = 0; i < COUNT(sizes); i++) {
+			struct tk_digest want = reference(data, sizes[i], (size_t)segment_sizes[s]), got;
+
+			assert_int_equal(tk_content_hash_all(hash, data, sizes[i], &got, NULL), TK_OK);
+			assert_memory_equal(&got, &want, sizeof(got));
+			for (size_t p = 0; p < COUNT(pieces); p++)
+				expect_streamed(hash, data, sizes[i], pieces[p], &want);
+		}
+		tk_content_hash_cleanup(&hash);
+	}
+	free(data);
+}
+
+static void
+holes_are_zeros(void **state)
+{
+	static const size_t before[] = {0, 1, 500, 65535, 65536, 100000};
+	uint8_t *data = calloc(1, SIZE_MAX_TESTED);
+
+	(void)state;
+	assert_non_null(data);
+	for (size_t s = 0; s < COUNT(segment_sizes); s++) {
+		struct tk_content_hash *hash = new_hash(segment_sizes[s]);
+
+		for (size_t b = 0; b < COUNT(before); b++) {
+			struct tk_digest want, got;
+
+			memset(data, 'x', before[b]);
+			memset(data + before[b], 0, SIZE_MAX_TESTED - before[b] - 7);
+			memset(data + SIZE_MAX_TESTED - 7, 'y', 7);
+			want = reference(data, SIZE_MAX_TESTED, (size_t)segment_sizes[s]);
+			tk_content_hash_begin(hash);
+			assert_int_equal(tk_content_hash_feed(hash, data, before[b], NULL), TK_OK);
+			assert_int_equal(tk_content_hash_zeros(hash, SIZE_MAX_TESTED - before[b] - 7, NULL), TK_OK);
+			assert_int_equal(tk_content_hash_feed(hash, data + SIZE_MAX_TESTED - 7, 7, NULL), TK_OK);
+			assert_int_equal(tk_content_hash_finish(hash, &got, NULL), TK_OK);
+			assert_memory_equal(&got, &want, sizeof(got));
+		}
+		tk_content_hash_cleanup(&hash);
+	}
+	free(data);
+}
+
+static void
+a_segment_alone_has_the_digest_it_has_in_its_file(void **state)
+{
+	struct tk_content_hash *hash = new_hash(70000);
+	uint8_t *data = malloc(200000);
+	struct tk_digest whole, again, parts[3];
+	size_t count;
+
+	(void)state;
+	assert_non_null(data);
+	for (size_t i = 0; i < 200000; i++)
+		data[i] = (uint8_t)(i / 3);
+	assert_int_equal(tk_content_hash_all(hash, data, 200000, &whole, NULL), TK_OK);
+	for (size_t i = 0; i < 3; i++) {
+		struct tk_digest ignored;
+
+		assert_int_equal(tk_content_hash_all(hash, data + i * 70000, i < 2 ? 70000 : 60000, &ignored, NULL), TK_OK);
+		parts[i] = *tk_content_hash_segments(hash, &count);
+		assert_int_equal(count, 1);
+	}
+	assert_int_equal(tk_content_hash_combine(hash, 200000, parts, 3, &again, NULL), TK_OK);
+	assert_memory_equal(&again, &whole, sizeof(again));
+	free(data);
+	tk_content_hash_cleanup(&hash);
+}
+
+static void
+a_huge_hole_costs_next_to_nothing(void **state)
+{
+	struct tk_content_hash *hash = new_hash(TK_SEGMENT_BYTES);
+	struct tk_digest got;
+	size_t count;
+
+	(void)state;
+	tk_content_hash_begin(hash);
+	assert_int_equal(tk_content_hash_zeros(hash, (uint64_t)1 << 40, NULL), TK_OK);
+	assert_int_equal(tk_content_hash_finish(hash, &got, NULL), TK_OK);
+	(void)tk_content_hash_segments(hash, &count);
+	assert_int_equal(count, 1 << 14);
+	tk_content_hash_cleanup(&hash);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(pieces_do_not_matter),
+		cmocka_unit_test(holes_are_zeros),
+		cmocka_unit_test(a_segment_alone_has_the_digest_it_has_in_its_file),
+		cmocka_unit_test(a_huge_hole_costs_next_to_nothing),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,58 @@
+/* settings_keys.h -- the table of configuration keys, private to policies/. */
+#ifndef TK_POLICIES_SETTINGS_KEYS_H
+#define TK_POLICIES_SETTINGS_KEYS_H
+
+#include <stddef.h>
+
+#include "policies/settings.h"
+
+enum tk_key_type {
+	TK_KEY_STRING,   /* char * */
+	TK_KEY_COMMAND,  /* char * */
+	TK_KEY_DIR,      /* char *, absolute path */
+	TK_KEY_NAME,     /* char *, tk_name_is_valid */
+	TK_KEY_URL,      /* struct tk_site_url, and url_text beside it */
+	TK_KEY_LIST,     /* struct tk_strings */
+	TK_KEY_PATHS,    /* struct tk_strings, absolute paths */
+	TK_KEY_BOOL,     /* bool */
+	TK_KEY_CHOICE,   /* an enum, in the order of `choices` */
+	TK_KEY_NUMBER,   /* uint64_t, min..max */
+	TK_KEY_SIZE,     /* uint64_t, bytes, min..max; "auto" is 0 where 0 is allowed */
+	TK_KEY_DURATION, /* int64_t, ms, min..max */
+	TK_KEY_WINDOW,   /* struct tk_window */
+	TK_KEY_DOMAIN,   /* uint8_t[16], and has_domain_id beside it */
+};
+
+struct tk_config_key {
+	struct tk_config_key_info info;
+	enum tk_key_type type;
+	size_t offset;           /* in the struct of the section */
+	uint64_t min, max;
+};
+
+extern const struct tk_config_key tk_config_key_table[];
+extern const size_t tk_config_key_count;
+
+/* Stores `text` at the key's place in `base`. Lists append. Errors: TK_EINVAL with "what is wrong; what to write
+ * instead", TK_ENOMEM. */
+TK_MUST_CHECK enum tk_rc tk_config_key_store(const struct tk_config_key *key, void *base, const char *text, struct tk_err *err);
+/* Gives every key of the section its fallback. Errors: TK_ENOMEM. */
+TK_MUST_CHECK enum tk_rc tk_config_section_init(enum tk_config_section section, void *base, struct tk_err *err);
+/* Frees what the keys of the section own; not the item's name. */
+void tk_config_section_release(enum tk_config_section section, void *base);
+/* The key of that name in the section, or NULL. */
+const struct tk_config_key *tk_config_key_find(enum tk_config_section section, const char *name);
+/* The name nearest to a mistyped one among keys and sections valid there, or NULL. */
+const char *tk_config_key_nearest(enum tk_config_section section, const char *name);
+
+/* Appends a copy. Errors: TK_ENOMEM. */
+TK_MUST_CHECK enum tk_rc tk_strings_add(struct tk_strings *list, const char *text, struct tk_err *err);
+void tk_strings_release(struct tk_strings *list);
+
+/* What only the whole shows: names that are not there, nothing to do, rules that cannot be met. Resolves the
+ * policies of datasets and fills in their sites. Mistakes go through tk_mistake_add. Errors: TK_ENOMEM. */
+TK_MUST_CHECK enum tk_rc tk_config_check(struct tk_config *cfg, struct tk_mistakes *mistakes, struct tk_err *err);
+/* Records one, while there is room; a repeated one once. */
+void tk_mistake_add(struct tk_mistakes *mistakes, const char *file, unsigned line, const char *fmt, ...) TK_PRINTF(4, 5);
+
+#endif

@@ -80,6 +80,7 @@ match_in_place(struct pass *pass, struct tk_err *err)
 struct gap_sink {
 	struct tk_delta_stream stream;
 	uint64_t miss_limit_bytes;
+	bool stopped;
 };
 
 static enum tk_rc
@@ -89,7 +90,8 @@ gap_output(void *ctx, const uint8_t *data, size_t len_bytes, bool *stop, struct 
 	enum tk_rc rc = tk_delta_stream_feed(&sink->stream, data, len_bytes, err);
 
 	if (!rc && sink->miss_limit_bytes && sink->stream.missed_bytes >= sink->miss_limit_bytes)
-		*stop = !sink->stream.end_seen;
+		sink->stopped = !sink->stream.end_seen;
+	*stop = sink->stopped;
 	return rc;
 }
 
@@ -112,27 +114,48 @@ feed_gap(struct pass *pass, struct tk_rsync_job *job, uint64_t off_bytes, uint64
 	return rc;
 }
 
+/* Searches until the gap's end, or until the miss limit; *made_bytes tells how far. */
 static enum tk_rc
-search_gap(struct pass *pass, uint64_t off_bytes, uint64_t len_bytes, struct tk_err *err)
+search_stretch(struct pass *pass, uint64_t off_bytes, uint64_t len_bytes, uint64_t *made_bytes, struct tk_err *err)
 {
 	struct gap_sink sink = {.miss_limit_bytes = pass->request->miss_limit_bytes};
 	struct tk_rsync_job job;
-	enum tk_rc rc = pass->loaded ? TK_OK : tk_signature_load(&pass->view, &pass->loaded, err);
+	enum tk_rc rc;
 
-	if (rc)
-		return rc;
 	tk_delta_stream_init(&sink.stream, pass->out, pass->old->off_bytes, pass->old->len_bytes, len_bytes);
 	rc = tk_rsync_job_init(&job, rs_delta_begin(tk_signature_raw(pass->loaded)), gap_output, &sink, err);
 	if (rc)
 		return rc;
 	rc = feed_gap(pass, &job, off_bytes, len_bytes, err);
 	tk_rsync_job_release(&job);
-	if (rc)
-		return rc;
-	if (sink.stream.end_seen)
-		return tk_delta_stream_end(&sink.stream, err);
-	/* Given up: what the stream has not made is literal. */
-	return tk_delta_ops_literal(pass->out, len_bytes - sink.stream.made_bytes, err);
+	*made_bytes = sink.stream.made_bytes;
+	if (!rc && !sink.stopped)
+		rc = tk_delta_stream_end(&sink.stream, err);
+	return rc;
+}
+
+static enum tk_rc
+search_gap(struct pass *pass, uint64_t off_bytes, uint64_t len_bytes, struct tk_err *err)
+{
+	uint64_t skip_bytes = pass->request->miss_limit_bytes;
+	uint64_t copied_before, made_bytes, jump_bytes;
+	enum tk_rc rc = pass->loaded ? TK_OK : tk_signature_load(&pass->view, &pass->loaded, err);
+
+	while (!rc && len_bytes) {
+		copied_before = pass->out->copy_bytes;
+		rc = search_stretch(pass, off_bytes, len_bytes, &made_bytes, err);
+		if (rc)
+			break;
+		if (pass->out->copy_bytes != copied_before)
+			skip_bytes = pass->request->miss_limit_bytes;
+		len_bytes -= made_bytes;
+		jump_bytes = skip_bytes < len_bytes ? skip_bytes : len_bytes;
+		rc = tk_delta_ops_literal(pass->out, jump_bytes, err);
+		off_bytes += made_bytes + jump_bytes;
+		len_bytes -= jump_bytes;
+		skip_bytes = skip_bytes < UINT64_MAX / 2 ? skip_bytes * 2 : skip_bytes;
+	}
+	return rc;
 }
 
 /* A shorter gap cannot hold a block of this segment. */

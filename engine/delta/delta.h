@@ -46,11 +46,15 @@ struct tk_delta_request {
 	size_t signature_len_bytes;
 	const struct tk_delta_old *olds; /* borrowed; in the order of likelihood, the one at the same place first */
 	size_t old_count;
-	uint64_t miss_limit_bytes;       /* give up a stretch, for this old segment, after so many bytes in a row were not
-	                                  * found (65536 bytes late at most); 0: never */
+	uint64_t miss_limit_bytes;       /* 0: search every byte; else see below */
 };
 
 /*
+ * New bytes are slow to search, since every place of them is looked up. With a limit, once that many in a row (rounded up to
+ * librsync's pieces, 64 KiB at most) were not found, as many are taken for literal unseen; after the next such stretch twice as many, and
+ * so on until something is found. So n new bytes cost the search of some limit x log2(n / limit) of them, and may hide at most
+ * about n + limit old bytes that follow them.
+ *
  * Appends to *ops, which was initialised by the caller, operations that make exactly the range. Errors: TK_ENOMEM; the
  * source's; TK_ECORRUPT or TK_EUNSUPPORTED when a signature is damaged or not one of the segment it is said to be: *ops is then of
  * no use, and the range can be stored as a literal.

@@ -439,6 +439,68 @@ a_damaged_signature_is_an_error_and_never_a_wrong_range(void **state)
 	assert_int_equal(ops.count, 0);
 }
 
+/* A long new range, with a count of what was read of it. */
+struct long_new {
+	uint8_t *data;
+	size_t len;
+	size_t read_bytes;
+};
+
+static enum tk_rc
+read_long(void *ctx, uint64_t off_bytes, size_t len_bytes, uint8_t *dst, struct tk_err *err)
+{
+	struct long_new *new = ctx;
+
+	(void)err;
+	assert_true(off_bytes <= new->len && len_bytes <= new->len - off_bytes);
+	memcpy(dst, new->data + off_bytes, len_bytes);
+	new->read_bytes += len_bytes;
+	return TK_OK;
+}
+
+#define MIB (1024u * 1024)
+
+/* Fresh bytes before old bytes; returns the literal count. */
+static uint64_t
+search_after_fresh(struct long_new *new, size_t fresh, size_t kept, uint64_t miss_limit)
+{
+	TK_AUTO(tk_buf_release) struct tk_buf signature = {0};
+	TK_AUTO(tk_delta_ops_release) struct tk_delta_ops ops = {0};
+	struct tk_delta_old old = {0};
+	struct tk_delta_request request = {.source = {read_long, new}, .olds = &old, .old_count = 1};
+	uint64_t seed = 77;
+
+	new->len = fresh + kept;
+	new->data = malloc(new->len);
+	new->read_bytes = 0;
+	assert_non_null(new->data);
+	fill(new->data, new->len, &seed, 256);
+	assert_int_equal(tk_signature_build(new->data + fresh, kept, 1024, 16, &signature, NULL), TK_OK);
+	old = (struct tk_delta_old){0, kept, signature.data, signature.len_bytes};
+	request.len_bytes = new->len;
+	request.miss_limit_bytes = miss_limit;
+	assert_int_equal(tk_delta_search(&request, &ops, NULL), TK_OK);
+	assert_int_equal(ops.copy_bytes + ops.literal_bytes, new->len);
+	free(new->data);
+	return ops.literal_bytes;
+}
+
+static void
+a_miss_limit_bounds_the_search_of_new_bytes_and_what_it_hides(void **state)
+{
+	struct long_new new;
+	uint64_t literal;
+
+	(void)state;
+	assert_int_equal(search_after_fresh(&new, MIB, 3 * MIB, 0), MIB);
+	assert_int_equal(new.read_bytes, 4 * MIB);
+	literal = search_after_fresh(&new, MIB, 3 * MIB, 65536);
+	assert_true(literal >= MIB && literal <= 2 * MIB + 3 * 65536);
+	literal = search_after_fresh(&new, 8 * MIB, 1024, 65536);
+	assert_true(literal >= 8 * MIB);
+	assert_true(new.read_bytes <= 3 * MIB);
+}
+
 static enum tk_rc
 read_nothing(void *ctx, uint64_t off_bytes, size_t len_bytes, uint8_t *dst, struct tk_err *err)
 {
@@ -592,6 +654,7 @@ main(void)
 		PAIR_TEST(with_no_old_bytes_all_is_literal_and_with_no_new_bytes_there_is_nothing),
 		PAIR_TEST(a_changed_block_length_still_finds_the_old_bytes),
 		PAIR_TEST(a_damaged_signature_is_an_error_and_never_a_wrong_range),
+		cmocka_unit_test(a_miss_limit_bounds_the_search_of_new_bytes_and_what_it_hides),
 		PAIR_TEST(a_read_that_fails_is_passed_on),
 		cmocka_unit_test(a_file_is_read_where_it_was_asked_for_and_not_beyond_its_end),
 		cmocka_unit_test(the_stream_is_read_the_same_in_any_pieces),

@@ -1,10 +1,11 @@
 /* page.h -- leaf and node pages, and the builder that cuts a sorted stream of entries into a tree of them.
  *
- * The builder emits blobs through a sink, which gives each its place; it is used by one thread. Carrying over is explicit: the caller who knows that all
- * entries of an old page stand unchanged hands the page in whole (tk_tree_add_page), undecoded. */
+ * The same entries give the same pages, whatever was carried over: borders depend on paths and portable forms alone. Carrying over is explicit: the caller who
+ * knows that all entries of an old page stand unchanged hands the page in whole (tk_tree_add_page), undecoded. Everything here is used by one thread at a time. */
 #ifndef TK_VAULT_PAGE_H
 #define TK_VAULT_PAGE_H
 
+#include "engine/crypto/suite.h"
 #include "engine/vault/entry.h"
 
 /* What is known of a page from its parent. */
@@ -19,11 +20,13 @@ struct tk_page_info {
 };
 void tk_page_info_release(struct tk_page_info *info);
 
-/* Decodes a leaf page entry by entry; the plain bytes are borrowed. `own_pack` is the number of the pack that holds the page. */
+/* Decodes a leaf page entry by entry; the plain bytes are borrowed. `own_pack` is the number of the pack that holds the page.
+ * Errors: TK_ECORRUPT, TK_EUNSUPPORTED (version), TK_ENOMEM. */
 struct tk_leaf_reader;
 TK_MUST_CHECK enum tk_rc tk_leaf_open(const void *plain, size_t plain_bytes, uint32_t own_pack, struct tk_packtab *packs,
 				      struct tk_leaf_reader **out, struct tk_err *err);
-/* Fills *entry (initialised; overwritten, memory reused) with the next one; *done at the end. Order and paths are checked. */
+/* Fills *entry (initialised; entry.h says what filled means) with the next one; *done at the end, when *entry is left alone. Everything that the format says of
+ * one page is checked. After an error only tk_leaf_cleanup is allowed; *entry is then empty or half filled, and fit for release or the next fill. */
 TK_MUST_CHECK enum tk_rc tk_leaf_next(struct tk_leaf_reader *reader, struct tk_entry *entry, bool *done, struct tk_err *err);
 void tk_leaf_cleanup(struct tk_leaf_reader **reader);
 
@@ -58,19 +61,24 @@ struct tk_page_sink {
 };
 
 struct tk_tree;
+/* `sink` is copied; its ctx must outlive the tree. */
 TK_MUST_CHECK enum tk_rc tk_tree_begin(enum tk_suite suite, struct tk_packtab *packs, const struct tk_page_sink *sink, struct tk_tree **out,
 				       struct tk_err *err);
-/* Adds the next entry (borrowed during the call); paths must ascend (TK_EINVAL). */
+/* Adds the next entry (borrowed during the call). Errors: TK_EINVAL: the entry is none of the format's, is too big, or its path does not
+ * ascend: the tree is as it was and may go on without it. After any other error (also the sink's) only tk_tree_cleanup is allowed. */
 TK_MUST_CHECK enum tk_rc tk_tree_add(struct tk_tree *tree, const struct tk_entry *entry, struct tk_err *err);
-/* Would an old leaf that begins with first_path be a whole page of this tree, if it were added now? True when the tree stands at a page border that first_path opens
- * (it is a border by its hash, or nothing was added yet). The caller must also know that the entry after the page begins a new page
- * (it is the next old page's first path, unchanged, or a path whose hash says so, or the end). */
-bool tk_tree_at_border(struct tk_tree *tree, const char *first_path, size_t first_path_bytes);
-/* Adds an old leaf whole. */
-TK_MUST_CHECK enum tk_rc tk_tree_add_page(struct tk_tree *tree, const struct tk_page_info *leaf, struct tk_err *err);
-/* True when `path` begins a new leaf by its hash. */
+/* True when `path` begins a new leaf by its hash. A failing hash counts as false and comes out of the next add or finish. */
 bool tk_tree_is_border(struct tk_tree *tree, const char *path, size_t path_bytes);
-/* Ends the tree; *root is the root page (caller releases). */
+/* Would a leaf that begins with first_path begin a page of this tree, if it were added now? True when it is a border by its hash, or nothing was added yet. */
+bool tk_tree_at_border(struct tk_tree *tree, const char *first_path, size_t first_path_bytes);
+/*
+ * Adds an old leaf whole (borrowed; its path is copied). Allowed when tk_tree_at_border says so for its first path, all its entries stand unchanged, none is added
+ * between them, and what comes after it is the end or a path for which tk_tree_is_border is true. A leaf that was cut by its size, or follows one that was,
+ * cannot be carried over and is added entry by entry. Errors: TK_EINVAL: it cannot stand here; and tk_tree_add with a path that is no border,
+ * after this, is TK_EINVAL too: a caller's mistake never makes another tree.
+ */
+TK_MUST_CHECK enum tk_rc tk_tree_add_page(struct tk_tree *tree, const struct tk_page_info *leaf, struct tk_err *err);
+/* Ends the tree; *root is the root page (caller releases). A tree without entries is one leaf without entries. */
 TK_MUST_CHECK enum tk_rc tk_tree_finish(struct tk_tree *tree, struct tk_page_info *root, struct tk_err *err);
 void tk_tree_cleanup(struct tk_tree **tree);
 

@@ -4,6 +4,7 @@
 #ifndef TK_VAULT_SEGMAP_H
 #define TK_VAULT_SEGMAP_H
 
+#include "engine/vault/blob_source.h"
 #include "engine/vault/entry.h"
 #include "engine/vault/page.h"
 
@@ -17,12 +18,6 @@ struct tk_segment {
 	struct tk_blob_ref base;
 	struct tk_blob_ref overlays[TK_OVERLAYS_MAX]; /* oldest first */
 	unsigned overlay_count;
-};
-
-/* Reads one metadata blob's plain bytes into *plain (cleared first): from a cache, a site, or memory. */
-struct tk_blob_source {
-	void *ctx;
-	TK_MUST_CHECK enum tk_rc (*read)(void *ctx, struct tk_blob_ref ref, enum tk_blob_type type, struct tk_buf *plain, struct tk_err *err);
 };
 
 /* Reads the whole tree below root into an array of segments (malloc'ed). segment_bytes and size_bytes are what the point and the entry say; anything that does not fit them is

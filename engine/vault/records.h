@@ -1,7 +1,8 @@
 /* records.h -- the signed records: point, genesis, grant, vote, receipt (docs/FORMAT.md, sections 5 and 6).
  *
- * "Sign bytes as sent, keep bytes as signed": encoders give the signed bytes, decoders borrow from them. Decoding checks structure; tk_*_verify checks the signature under the key inside; the caller decides whether
- * that key has the right. Pure functions, any thread. */
+ * "Sign bytes as sent, keep bytes as signed": encoders give the signed bytes, decoders borrow from them. Decoding checks structure and the signature under the key inside; the caller
+ * decides whether that key has the right. Pure functions, any thread. Errors of all: sealing TK_EINVAL (a value the format does not allow, or a record over
+ * TK_RECORD_MAX; *out is then as it was), decoding TK_ECORRUPT and TK_EUNSUPPORTED; both TK_ENOMEM, TK_EIO. */
 #ifndef TK_VAULT_RECORDS_H
 #define TK_VAULT_RECORDS_H
 
@@ -16,13 +17,13 @@ struct tk_point {
 	struct tk_head at;                     /* at.point is filled by decode and seal: the id */
 	struct tk_digest grant;
 	struct tk_digest parent;               /* zeros: none */
-	uint32_t key_epoch;
+	uint32_t key_epoch;                    /* 0 when sealing: the newest, and filled in */
 	struct tk_pack_name root_pack;
 	uint32_t root_blob;
 	struct tk_pack_ident *packs;           /* packs this point adds; owned after decode */
 	size_t pack_count;
-	struct tk_buf opening;                 /* raw epoch opening, or empty */
-	uint8_t writer_key[TK_KEY_BYTES];
+	struct tk_buf opening;                 /* raw epoch opening (tk_opening_encode), or empty */
+	uint8_t writer_key[TK_KEY_BYTES];      /* filled by seal and decode */
 };
 void tk_point_release(struct tk_point *point);
 
@@ -39,20 +40,33 @@ struct tk_point_body {
 };
 void tk_point_body_release(struct tk_point_body *body);
 
-/* Seals the body, signs with the writer's seed, appends the record to *out, fills point->at.point and writer_key. */
+/* Seals the body, signs with the writer's seed, appends the record to *out, fills point->at.point, key_epoch and writer_key. Also TK_EKEY: `keys` are another
+ * domain's, or lack the key epoch. */
 TK_MUST_CHECK enum tk_rc tk_point_seal(struct tk_point *point, const struct tk_point_body *body, const struct tk_domain_keys *keys,
 				       const uint8_t writer_seed[TK_KEY_BYTES], struct tk_buf *out, struct tk_err *err);
-/* Decodes and checks the signature under the key inside (a keyless site does the same). TK_ECORRUPT otherwise. */
+/* Decodes and checks the signature under the key inside (a keyless site does the same). On TK_OK the caller releases *out. */
 TK_MUST_CHECK enum tk_rc tk_point_decode(const void *record, size_t len_bytes, struct tk_point *out, struct tk_err *err);
-/* Opens the sealed body of a decoded record. */
+/* Opens the sealed body of a record; does not look at the signature. TK_EKEY: sealed under another key. On TK_OK the caller releases *out. */
 TK_MUST_CHECK enum tk_rc tk_point_open_body(const void *record, size_t len_bytes, const struct tk_domain_keys *keys, struct tk_point_body *out,
 					    struct tk_err *err);
+
+/* What the first point of an epoch carries: the grant, and the votes that won it, as the signed records they are. All borrowed. */
+#define TK_OPENING_VOTES_MAX 64
+struct tk_opening {
+	struct tk_bytes grant;
+	struct tk_bytes votes[TK_OPENING_VOTES_MAX];
+	size_t vote_count;
+};
+TK_MUST_CHECK enum tk_rc tk_opening_encode(const struct tk_opening *opening, struct tk_buf *out, struct tk_err *err);
+/* Structure only: the records inside are for tk_grant_decode and tk_vote_decode. */
+TK_MUST_CHECK enum tk_rc tk_opening_decode(const void *bytes, size_t len_bytes, struct tk_opening *out, struct tk_err *err);
 
 struct tk_genesis {
 	enum tk_suite suite;
 	struct tk_id domain, source, incarnation;
 	char source_name[256];
-	uint8_t operator_key[TK_KEY_BYTES], writer_key[TK_KEY_BYTES];
+	uint8_t operator_key[TK_KEY_BYTES];    /* filled by decode; seal takes it from the seed */
+	uint8_t writer_key[TK_KEY_BYTES];
 	int64_t created_ns;
 };
 struct tk_grant {
@@ -70,9 +84,9 @@ struct tk_vote {
 	struct tk_id domain, site, vault_incarnation;
 	uint64_t epoch;
 	struct tk_digest grant;
-	struct tk_head head;
+	struct tk_head head;                   /* epoch 0: none */
 	int64_t time_ns;
-	uint8_t site_key[TK_KEY_BYTES];
+	uint8_t site_key[TK_KEY_BYTES];        /* filled by decode */
 };
 struct tk_receipt {
 	enum tk_suite suite;
@@ -82,7 +96,7 @@ struct tk_receipt {
 	uint64_t counter;
 	uint64_t promised_epoch;
 	int64_t time_ns;
-	uint8_t site_key[TK_KEY_BYTES];
+	uint8_t site_key[TK_KEY_BYTES];        /* filled by decode */
 };
 /* Each: seal signs with a 32-byte seed and appends the record to *out; decode checks structure and signature. */
 TK_MUST_CHECK enum tk_rc tk_genesis_seal(const struct tk_genesis *rec, const uint8_t operator_seed[TK_KEY_BYTES], struct tk_buf *out, struct tk_err *err);

@@ -351,16 +351,28 @@ fail_write(struct tk_tls_conn *conn, struct outcome *outcome, struct tk_err *err
 	return fail(conn, outcome, "TLS write", err);
 }
 
-/* Refused while a record is half sent; it is then tried again before the next one. */
-static void
-rekey_when_due(struct tk_tls_conn *conn)
+/* Changes the sending key between two records. Only once the socket has room: as long as a key update waits to be sent,
+ * OpenSSL does not read either, and two ends in that state would wait for each other for ever. */
+static enum tk_rc
+rekey_when_due(struct tk_tls_conn *conn, int64_t deadline_ns, struct tk_err *err)
 {
+	const struct outcome want_room = {.ssl_error = SSL_ERROR_WANT_WRITE};
+	struct pollfd pfd = {.fd = conn->sock.fd, .events = POLLOUT};
+
 	if (conn->sent_bytes < conn->ctx->rekey_after_bytes)
-		return;
-	if (SSL_key_update(conn->ssl, SSL_KEY_UPDATE_NOT_REQUESTED) == 1)
+		return TK_OK;
+	while (poll(&pfd, 1, 0) <= 0) {
+		enum tk_rc rc = wait_for(conn, &want_room, SSL_ERROR_WANT_WRITE, deadline_ns, err);
+
+		if (rc != TK_OK)
+			return rc;
+	}
+	enter(conn);
+	/* A fault shows again, with its reason, in the write that follows. */
+	if (SSL_key_update(conn->ssl, SSL_KEY_UPDATE_NOT_REQUESTED) == 1 && SSL_do_handshake(conn->ssl) == 1)
 		conn->sent_bytes = 0;
-	else
-		ERR_clear_error();
+	(void)leave(conn, 1);
+	return TK_OK;
 }
 
 enum tk_rc
@@ -368,17 +380,20 @@ tk_tls_write(struct tk_tls_conn *conn, const void *src, size_t len_bytes, int ti
 {
 	const uint8_t *at = src;
 	int64_t deadline_ns = deadline_after(timeout_ms);
+	bool half_sent = false;
 
 	while (len_bytes > 0) {
 		struct outcome outcome;
 		size_t taken_bytes = 0;
-		enum tk_rc rc;
+		enum tk_rc rc = half_sent ? TK_OK : rekey_when_due(conn, deadline_ns, err);
 		int ret;
 
+		if (rc != TK_OK)
+			return rc;
 		enter(conn);
-		rekey_when_due(conn);
 		ret = SSL_write_ex(conn->ssl, at, len_bytes, &taken_bytes);
 		outcome = leave(conn, ret);
+		half_sent = ret != 1;
 		if (ret == 1) {
 			at += taken_bytes;
 			len_bytes -= taken_bytes;

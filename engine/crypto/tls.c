@@ -345,7 +345,7 @@ fail_write(struct tk_tls_conn *conn, struct outcome *outcome, struct tk_err *err
 		enter(conn);
 		ret = SSL_peek_ex(conn->ssl, &byte, 1, &got_bytes);
 		last_words = leave(conn, ret);
-		if (ret != 1 && last_words.ssl_error == SSL_ERROR_SSL)
+		if (ret != 1 && last_words.ssl_error == SSL_ERROR_SSL && is_refusal(ERR_GET_REASON(ERR_peek_error())))
 			return fail(conn, &last_words, "TLS write", err);
 	}
 	return fail(conn, outcome, "TLS write", err);

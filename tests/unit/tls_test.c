@@ -61,7 +61,7 @@ make_world(void **state)
 		return -1;
 	make_ca(&w->ca, "ca");
 	make_ca(&w->other_ca, "ca");
-	make_node(&w->ca, &w->site, "site-a", tk_clock_wall_ns());
+	make_node(&w->ca, &w->site, "site_a.dc-1", tk_clock_wall_ns());
 	make_node(&w->ca, &w->source, "source", tk_clock_wall_ns());
 	make_node(&w->other_ca, &w->stranger, "source", tk_clock_wall_ns());
 	make_node(&w->ca, &w->expired, "source", tk_clock_wall_ns() - 1000 * DAY_NS);
@@ -155,7 +155,7 @@ static void
 open_good_pair(const struct world *w, struct end *server, struct end *client)
 {
 	*server = (struct end){.config = config_of(TK_TLS_SERVER, &w->ca, &w->site)};
-	*client = (struct end){.config = config_of(TK_TLS_CLIENT, &w->ca, &w->source), .peer_name = "site-a"};
+	*client = (struct end){.config = config_of(TK_TLS_CLIENT, &w->ca, &w->source), .peer_name = "site_a.dc-1"};
 	open_pair(server, client);
 	assert_int_equal(server->rc, TK_OK);
 	assert_int_equal(client->rc, TK_OK);
@@ -177,7 +177,7 @@ both_ends_know_each_other(void **state)
 	assert_string_equal(tk_tls_peer(server.conn)->cert.name, "source");
 	assert_memory_equal(tk_tls_peer(server.conn)->cert.pin, source.pin, sizeof(source.pin));
 	assert_true(tk_tls_peer(client.conn)->has_cert && tk_tls_peer(client.conn)->verified);
-	assert_string_equal(tk_tls_peer(client.conn)->cert.name, "site-a");
+	assert_string_equal(tk_tls_peer(client.conn)->cert.name, "site_a.dc-1");
 	assert_memory_equal(tk_tls_peer(client.conn)->cert.pin, site.pin, sizeof(site.pin));
 	assert_false(tk_tls_peer(client.conn)->date_wrong || tk_tls_peer(server.conn)->date_wrong);
 
@@ -226,7 +226,7 @@ a_server_of_another_name_is_refused(void **state)
 {
 	const struct world *w = *state;
 	struct end server = {.config = config_of(TK_TLS_SERVER, &w->ca, &w->source)};
-	struct end client = {.config = config_of(TK_TLS_CLIENT, &w->ca, &w->source), .peer_name = "site-a"};
+	struct end client = {.config = config_of(TK_TLS_CLIENT, &w->ca, &w->source), .peer_name = "site_a.dc-1"};
 
 	open_pair(&server, &client);
 	assert_int_equal(client.rc, TK_EDENIED);
@@ -300,7 +300,7 @@ an_optional_certificate_lets_an_empty_machine_in_but_no_stranger(void **state)
 	assert_false(tk_tls_peer(server.conn)->has_cert || tk_tls_peer(server.conn)->verified);
 	assert_true(tk_tls_peer(client.conn)->has_cert);
 	assert_false(tk_tls_peer(client.conn)->verified);
-	assert_string_equal(tk_tls_peer(client.conn)->cert.name, "site-a");
+	assert_string_equal(tk_tls_peer(client.conn)->cert.name, "site_a.dc-1");
 	close_pair(&server, &client);
 
 	open_pair(&server2, &stranger);
@@ -313,7 +313,7 @@ an_expired_certificate_is_flagged_and_not_refused(void **state)
 {
 	const struct world *w = *state;
 	struct end server = {.config = config_of(TK_TLS_SERVER, &w->ca, &w->site)};
-	struct end client = {.config = config_of(TK_TLS_CLIENT, &w->ca, &w->expired), .peer_name = "site-a"};
+	struct end client = {.config = config_of(TK_TLS_CLIENT, &w->ca, &w->expired), .peer_name = "site_a.dc-1"};
 
 	open_pair(&server, &client);
 	assert_int_equal(server.rc, TK_OK);
@@ -539,7 +539,7 @@ static void
 run_streams(const struct world *w, uint64_t rekey_after_bytes)
 {
 	struct end server = {.config = config_of(TK_TLS_SERVER, &w->ca, &w->site)};
-	struct end client = {.config = config_of(TK_TLS_CLIENT, &w->ca, &w->source), .peer_name = "site-a"};
+	struct end client = {.config = config_of(TK_TLS_CLIENT, &w->ca, &w->source), .peer_name = "site_a.dc-1"};
 	struct stream streams[4] = {0};
 	pthread_t threads[4];
 

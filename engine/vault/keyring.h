@@ -35,7 +35,7 @@ struct tk_keyring {
 /* A fresh keyring for a new source: random ids and keys, no domain yet. */
 TK_MUST_CHECK enum tk_rc tk_keyring_generate(enum tk_suite suite, struct tk_keyring *out, struct tk_err *err);
 void tk_keyring_release(struct tk_keyring *ring);
-/* Adds a domain with fresh keys and key epoch 1; *domain receives its new id. */
+/* Adds a domain with fresh keys and key epoch 1; *domain receives its new id. Pointers into the ring's domains end here. */
 TK_MUST_CHECK enum tk_rc tk_keyring_add_domain(struct tk_keyring *ring, struct tk_id *domain, struct tk_err *err);
 /* NULL when the ring has no such domain. */
 const struct tk_domain_keys *tk_keyring_domain(const struct tk_keyring *ring, const struct tk_id *domain);
@@ -54,30 +54,36 @@ struct tk_slot_info {
 };
 
 /*
- * Wraps the ring under a secret: 32 random bytes of a key file (machine: the operator seed is left out), or a passphrase (scrypt, about a
- * second and 128 MiB; TK_SCRYPT_TEST_LOG2N in tests). recovery_public[32] receives the recovery public key of a passphrase slot (may be NULL).
+ * Wraps the ring under a secret and appends the slot to *slot: 32 random bytes of a key file (machine: the operator seed is left out), or a
+ * passphrase (scrypt: about half a second and 128 MiB). recovery_public[32] receives the recovery public key of a passphrase slot (may be NULL).
+ * Errors: TK_EINVAL (label too long; a passphrase slot of a ring without the operator seed), TK_EKEY (a secret of the wrong length), TK_ENOMEM, TK_EIO.
  */
 TK_MUST_CHECK enum tk_rc tk_slot_seal(const struct tk_keyring *ring, enum tk_slot_kind kind, const void *secret, size_t secret_bytes,
 				      const char *label, struct tk_buf *slot, uint8_t *recovery_public, struct tk_err *err);
-/* Opens a slot. TK_EKEY: wrong passphrase or key file. TK_ECORRUPT: the slot's bytes are damaged. On TK_OK the caller releases *ring. */
+/* Opens a slot. TK_EKEY: wrong passphrase or key file. TK_ECORRUPT: the slot's bytes are damaged, or its scrypt parameters out of bounds;
+ * TK_EUNSUPPORTED. On TK_OK the caller releases *ring; on an error there is nothing in it. */
 TK_MUST_CHECK enum tk_rc tk_slot_open(const void *slot, size_t slot_bytes, const void *secret, size_t secret_bytes,
 				      struct tk_keyring *ring, struct tk_err *err);
 TK_MUST_CHECK enum tk_rc tk_slot_read_info(const void *slot, size_t slot_bytes, struct tk_slot_info *info, struct tk_err *err);
-/* The recovery signing seed that a passphrase gives with a slot's own salt and parameters (which come from a site: bounded). The slot head is
- * its bytes up to and with `commitment`. Errors: TK_EKEY when the commitment does not match. */
+/* The slot's bytes up to and with `commitment`: what a site shows to anyone who asks for a source's slots. */
+#define TK_SLOT_HEAD_BYTES 125
+/* The recovery signing seed that a passphrase gives with a slot's own salt and parameters (which come from a site: bounded). head_bytes must be
+ * TK_SLOT_HEAD_BYTES. Errors: TK_EKEY when the commitment does not match or the slot is a machine's; as tk_slot_open. The caller wipes seed. */
 TK_MUST_CHECK enum tk_rc tk_slot_recovery_seed(const void *slot_head, size_t head_bytes, const void *secret, size_t secret_bytes,
 					       uint8_t seed[TK_KEY_BYTES], struct tk_err *err);
 
-/* Seals and opens the configuration that sites keep for `recover`. */
+/* Seals and opens the configuration that sites keep for `recover`: files of the home, at most TK_RECORD_MAX in all. Names are relative and safe
+ * (no empty, "." or ".." component), checked both ways. Errors: TK_EINVAL (name, mode, size), TK_EKEY, TK_ECORRUPT, TK_EUNSUPPORTED. */
 struct tk_config_file {
 	char *name;                            /* relative to the home, e.g. "twinkeep.conf" */
-	uint32_t mode;
+	uint32_t mode;                         /* 07777 */
 	struct tk_buf content;
 };
 TK_MUST_CHECK enum tk_rc tk_config_seal(const struct tk_keyring *ring, const struct tk_config_file *files, size_t count,
 					struct tk_buf *out, struct tk_err *err);
 TK_MUST_CHECK enum tk_rc tk_config_open(const struct tk_keyring *ring, const void *record, size_t len_bytes,
 					struct tk_config_file **files, size_t *count, struct tk_err *err);
+/* Wipes the contents, too. files may be NULL. */
 void tk_config_files_free(struct tk_config_file *files, size_t count);
 
 #endif

@@ -28,6 +28,7 @@ static const char *const common_words[] = {
 static const char *const keyboard_rows[] = {"qwertyuiop", "asdfghjkl", "zxcvbnm", "1qaz2wsx3edc4rfv", "poiuytrewq", "lkjhgfdsa",
 	"mnbvcxz"};
 
+#define ADVICE "use five or more random words, or 16 random characters"
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 static bool
@@ -226,13 +227,12 @@ tk_passphrase_check(const char *text, size_t len_bytes, struct tk_err *err)
 	unsigned bits;
 
 	if (len_bytes < TK_PASSPHRASE_MIN)
-		return tk_err_set(err, TK_EINVAL, "the passphrase is shorter than %d characters: use five or more random words, or 16 random characters",
-		    TK_PASSPHRASE_MIN);
+		return tk_err_set(err, TK_EINVAL, "the passphrase is shorter than %d characters: " ADVICE, TK_PASSPHRASE_MIN);
 	if (len_bytes > TK_PASSPHRASE_MAX)
 		return tk_err_set(err, TK_EINVAL, "the passphrase is longer than %d bytes", TK_PASSPHRASE_MAX);
 	bits = tk_passphrase_bits(text, len_bytes);
 	if (bits < TK_PASSPHRASE_BITS_MIN)
-		return tk_err_set(err, TK_EINVAL, "the passphrase is too easy to guess (about %u bits, %d are needed): use five or more random words, or 16 random characters",
-		    bits, TK_PASSPHRASE_BITS_MIN);
+		return tk_err_set(err, TK_EINVAL, "the passphrase is too easy to guess (about %u bits, %d are needed): " ADVICE, bits,
+		    TK_PASSPHRASE_BITS_MIN);
 	return TK_OK;
 }

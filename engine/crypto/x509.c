@@ -1,10 +1,8 @@
 #include "engine/crypto/x509.h"
 
-#include <limits.h>
 #include <string.h>
 #include <time.h>
 
-#include <openssl/bn.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
 #include <openssl/x509v3.h>

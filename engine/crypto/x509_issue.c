@@ -1,4 +1,3 @@
-#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -10,7 +9,6 @@
 #include "engine/crypto/x509_priv.h"
 
 #define NS_PER_S INT64_C(1000000000)
-#define S_PER_DAY (24 * 60 * 60)
 #define NAME_LEN_MAX 48
 #define SERIAL_BYTES 16
 

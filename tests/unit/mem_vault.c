@@ -64,7 +64,7 @@ mem_leaf_made(void *ctx, const struct tk_page_info *info, const void *plain, siz
 const struct mem_blob *
 mem_vault_find(const struct mem_vault *vault, struct tk_blob_ref ref)
 {
-	for (size_t i = 0; i < vault->count; i++)
+	for (size_t i = vault->count; i-- > 0;)
 		if (vault->blobs[i].ref.pack == ref.pack && vault->blobs[i].ref.blob == ref.blob)
 			return &vault->blobs[i];
 	return NULL;

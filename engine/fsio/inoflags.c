@@ -23,6 +23,28 @@ static const struct flag_row {
 
 #define FLAG_ROWS (sizeof(flag_rows) / sizeof(flag_rows[0]))
 
+uint32_t
+tk_inoflags_from_kernel(unsigned kernel)
+{
+	uint32_t flags = 0;
+
+	for (size_t i = 0; i < FLAG_ROWS; i++)
+		if (kernel & flag_rows[i].kernel)
+			flags |= flag_rows[i].ours;
+	return flags;
+}
+
+unsigned
+tk_inoflags_to_kernel(uint32_t flags)
+{
+	unsigned kernel = 0;
+
+	for (size_t i = 0; i < FLAG_ROWS; i++)
+		if (flags & flag_rows[i].ours)
+			kernel |= flag_rows[i].kernel;
+	return kernel;
+}
+
 /* The kernel reads and writes an int, whatever the type in the ioctl's number says. */
 static int
 kernel_get(int fd, unsigned *flags)
@@ -54,9 +76,7 @@ tk_inoflags_get(int fd, uint32_t *flags, struct tk_err *err)
 			return TK_OK;
 		return tk_err_errno(err, TK_EIO, "reading inode flags");
 	}
-	for (size_t i = 0; i < FLAG_ROWS; i++)
-		if (kernel & flag_rows[i].kernel)
-			*flags |= flag_rows[i].ours;
+	*flags = tk_inoflags_from_kernel(kernel);
 	return TK_OK;
 }
 
@@ -68,9 +88,7 @@ tk_inoflags_set(int fd, uint32_t flags, bool *applied)
 	*applied = flags == 0;
 	if (kernel_get(fd, &now) < 0)
 		return;
-	want = now;
-	for (size_t i = 0; i < FLAG_ROWS; i++)
-		want = flags & flag_rows[i].ours ? want | flag_rows[i].kernel : want & ~flag_rows[i].kernel;
+	want = (now & ~tk_inoflags_to_kernel(UINT32_MAX)) | tk_inoflags_to_kernel(flags);
 	*applied = true;
 	if (want == now || kernel_set(fd, want) == 0)
 		return;

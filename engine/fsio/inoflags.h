@@ -22,6 +22,10 @@
 #define TK_INO_JOURNAL_DATA 0x0100U
 #define TK_INO_TOPDIR 0x0200U
 
+/* From and to the kernel's FS_*_FL bits; what has no counterpart is dropped. */
+uint32_t tk_inoflags_from_kernel(unsigned kernel);
+unsigned tk_inoflags_to_kernel(uint32_t flags);
+
 /* 0 when the file system has no flags. fd: opened for reading, not O_PATH. Errors: TK_EIO. */
 TK_MUST_CHECK enum tk_rc tk_inoflags_get(int fd, uint32_t *flags, struct tk_err *err);
 

@@ -149,6 +149,9 @@ TK_MUST_CHECK enum tk_rc tk_config_parse(const char *text, size_t len_bytes, con
 void tk_config_free(struct tk_config *cfg);
 void tk_config_cleanup(struct tk_config **cfg);
 
+/* The version of the library that reads the syntax. Static. */
+const char *tk_config_library_version(void);
+
 /* By name; NULL when there is none. */
 const struct tk_config_site *tk_config_site_find(const struct tk_config *cfg, const char *name);
 const struct tk_config_dataset *tk_config_dataset_find(const struct tk_config *cfg, const char *name);

@@ -696,3 +696,11 @@ tk_config_parse(const char *text, size_t len_bytes, const char *path, struct tk_
 		tk_mistakes_release(&own);
 	return rc;
 }
+
+const char *
+tk_config_library_version(void)
+{
+	const char *space = strrchr(confuse_version, ' ');
+
+	return space ? space + 1 : confuse_version;
+}

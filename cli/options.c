@@ -1,0 +1,136 @@
+#include "cli/options.h"
+
+#include "cli/verbs.h"
+#include "policies/settings.h"
+
+const struct tk_option tk_options[TK_OPT_COUNT] = {
+	[TK_OPT_HOME] = {"home", 0, "DIR", NULL, false, false, "The directory of configuration, keys and certificates."},
+	[TK_OPT_JSON] = {"json", 0, NULL, NULL, false, false, "Print one JSON document on standard output, and nothing else there."},
+	[TK_OPT_PROGRESS] = {"progress", 0, "WHEN", "auto|never|json", false, false,
+		"Progress on standard error: auto draws a bar on a terminal, json writes lines of JSON."},
+	[TK_OPT_VERBOSE] = {"verbose", 'v', NULL, NULL, true, false, "Say more; twice: say everything."},
+	[TK_OPT_QUIET] = {"quiet", 'q', NULL, NULL, false, false, "Say nothing but errors."},
+	[TK_OPT_PASSPHRASE_FILE] = {"passphrase-file", 0, "FILE", NULL, false, false,
+		"Read the passphrase from the first line of FILE; - is standard input."},
+	[TK_OPT_HELP] = {"help", 'h', NULL, NULL, false, false, "Print help and end."},
+	[TK_OPT_SITE] = {"site", 0, "NAME", NULL, true, true, "Only this site; may be repeated."},
+	[TK_OPT_SITE_NEW] = {"site", 0, "NAME=URL", NULL, true, false,
+		"A site: dir:/path is a vault in a directory, which is created; tk://host:port is a twinkeepd. May be repeated."},
+	[TK_OPT_SITE_URL] = {"site", 0, "URL", NULL, false, false, "The site to recover from: dir:/path or tk://host:port."},
+	[TK_OPT_DATASET_NEW] = {"dataset", 0, "NAME=PATH[,PATH...]", NULL, true, false, "A dataset and what it protects; may be repeated."},
+	[TK_OPT_POLICY] = {"policy", 0, "FILE", NULL, false, false,
+		"The policy of the datasets: a file, or the name of a ready-made one, such as documents or population."},
+	[TK_OPT_SUITE] = {"suite", 0, "SUITE", "aes|chacha|gm", false, false,
+		"The cryptographic suite: aes (AES-256-GCM, the default), chacha (ChaCha20-Poly1305), gm (SM4, SM3, SM2)."},
+	[TK_OPT_DRY_RUN] = {"dry-run", 'n', NULL, NULL, false, false, "Find out what would be done; store and send nothing."},
+	[TK_OPT_TARGET] = {"target", 0, "DIR", NULL, false, false, "Where to restore to; created if it is not there."},
+	[TK_OPT_PATH] = {"path", 0, "PATH", NULL, true, false, "Only this file or directory; may be repeated."},
+	[TK_OPT_DELETE] = {"delete", 0, NULL, NULL, false, false, "Remove from the target what the point does not have."},
+	[TK_OPT_TAR] = {"tar", 0, NULL, NULL, false, false, "Write a tar stream to standard output instead of files."},
+	[TK_OPT_STRIP] = {"strip", 0, NULL, NULL, false, false,
+		"Put the content of the dataset's only root straight into the target, instead of at its full path below it."},
+	[TK_OPT_DATA] = {"data", 0, NULL, NULL, false, false, "Read and check every blob too."},
+	[TK_OPT_SAMPLE] = {"sample", 0, "PERCENT", NULL, false, false, "Read and check so many of a hundred blobs, chosen at random."},
+	[TK_OPT_REPORT] = {"report", 0, "FILE", NULL, false, false, "Write the drill's report to FILE."},
+	[TK_OPT_EXPECT] = {"expect", 0, "POINT", NULL, false, false, "The point that must be the latest: the digest that was noted down."},
+	[TK_OPT_HISTORY] = {"history", 0, "EPOCH", NULL, false, false, "Which history is meant when two are open."},
+};
+
+#define BIT(name) TK_OPT_BIT(TK_OPT_##name)
+#define RESERVED(name, operands, summary) {name, operands, summary, NULL, 0, 0, 0, -1, true, NULL}
+
+const struct tk_verb tk_verbs[] = {
+	{"init", "", "make keys and a configuration",
+		"Makes the keys of this node and of each dataset, and writes a commented twinkeep.conf into the home. A passphrase is asked for: it is "
+		"what an empty machine needs to become this source again, so keep it where this machine's loss does not reach.\n\n"
+		"The vault of a dir: site is created. A twinkeepd is enrolled with \"twinkeep site enrol\".",
+		BIT(SITE_NEW) | BIT(DATASET_NEW) | BIT(POLICY) | BIT(SUITE), BIT(SITE_NEW) | BIT(DATASET_NEW), 0, 0, false, NULL},
+	{"backup", "[DATASET...]", "make a recovery point",
+		"One run for each dataset (default: all): finds what changed, seals it, ships it to every site at once, and ends when the policy's "
+		"ack rule is met. Meant for cron: it needs no passphrase.",
+		BIT(SITE) | BIT(DRY_RUN), 0, 0, -1, false, NULL},
+	{"list", "[DATASET]", "list recovery points",
+		"Shows each point with its time, epoch, sequence, sizes, the sites that hold it, and when it was last verified.",
+		BIT(SITE) | BIT(HISTORY), 0, 0, 1, false, NULL},
+	{"ls", "DATASET[@POINT] [PATH]", "list the files of a point", NULL, BIT(SITE) | BIT(HISTORY), 0, 1, 2, false, NULL},
+	{"diff", "DATASET@POINT DATASET@POINT", "show what differs between two points",
+		"Reads only the pages in which the two points differ.", BIT(SITE) | BIT(HISTORY), 0, 2, 2, false, NULL},
+	{"cat", "DATASET[@POINT] PATH", "write a file of a point to standard output", NULL, BIT(SITE) | BIT(HISTORY), 0, 2, 2, false, NULL},
+	{"restore", "DATASET[@POINT]", "bring back files",
+		"POINT is latest (the default), the first digits of an id, or a time such as 2026-11-24T03:00, which means the last point that was "
+		"complete by then. Each root of the dataset comes back at its full path below the target. What is there already is used: only what "
+		"differs is fetched, from all sites that answer. The run ends with the digest of the tree, which must be that of the point.\n\n"
+		"Give either --target or --tar.",
+		BIT(TARGET) | BIT(PATH) | BIT(SITE) | BIT(DELETE) | BIT(TAR) | BIT(STRIP) | BIT(HISTORY), 0, 1, 1, false, NULL},
+	{"verify", "[DATASET[@POINT]]", "check what the sites store",
+		"Checks points and pages at each site, and with --data or --sample the blobs too.",
+		BIT(SITE) | BIT(DATA) | BIT(SAMPLE) | BIT(HISTORY), 0, 0, 1, false, NULL},
+	{"drill", "DATASET", "prove that a dataset can be restored",
+		"A timed, verified restore into a scratch directory; then the policy's check command runs in it. The report compares what was "
+		"measured with the policy's rpo and rto.",
+		BIT(SITE) | BIT(REPORT), 0, 1, 1, false, NULL},
+	{"status", "[DATASET...]", "show how well everything is protected",
+		"For each dataset and site: the last point, the lag, the protection against the ack rule, the last verify and drill, alarms.",
+		BIT(SITE), 0, 0, -1, false, NULL},
+	{"recover", "", "turn an empty machine into a source again",
+		"Fetches keys, configuration and catalog from a site, with nothing but the passphrase.",
+		BIT(SITE_URL) | BIT(EXPECT), BIT(SITE_URL), 0, 0, false, NULL},
+	{"site list", "", "list the sites", NULL, 0, 0, 0, 0, false, NULL},
+	{"site invite", "NAME", "let a new node join", NULL, 0, 0, 1, 1, false, NULL},
+	{"site enrol", "NAME INVITATION", "join with an invitation", NULL, 0, 0, 2, 2, false, NULL},
+	{"site revoke", "NAME", "take a node's rights away", NULL, 0, 0, 1, 1, false, NULL},
+	{"site readmit", "NAME", "let a node back in that was rolled back or rebuilt", NULL, 0, 0, 1, 1, false, NULL},
+	{"site rebuild", "NAME", "make a site's index anew from its files", NULL, 0, 0, 1, 1, false, NULL},
+	{"key list", "", "list the key slots", NULL, 0, 0, 0, 0, false, NULL},
+	{"key add", "", "add a passphrase or a recipient", NULL, 0, 0, 0, 1, false, NULL},
+	{"key remove", "SLOT", "remove a key slot", "Copies of the slot that were made before are not revoked by this.", 0, 0, 1, 1, false, NULL},
+	{"key rotate", "", "begin a new data key", "Data that is stored stays under its old key.", 0, 0, 0, 1, false, NULL},
+	{"config check", "", "check the configuration",
+		"Reads twinkeep.conf and what it includes, and names every mistake with file and line and what to write instead.",
+		0, 0, 0, 0, false, tk_verb_config_check},
+	{"version", "", "show the version", NULL, 0, 0, 0, 0, false, tk_verb_version},
+	RESERVED("takeover", "DATASET", "become the writing node"),
+	RESERVED("switch", "DATASET", "hand the writing over to another node"),
+	RESERVED("failback", "DATASET", "give the writing back"),
+	RESERVED("history list", "DATASET", "list histories"),
+	RESERVED("history choose", "DATASET", "choose between two histories"),
+	RESERVED("rejoin", "DATASET", "follow the node that took over"),
+	RESERVED("follow", "DATASET", "keep a directory restored to the latest point"),
+	RESERVED("hold", "DATASET", "keep points whatever the rules say"),
+};
+const size_t tk_verb_count = sizeof(tk_verbs) / sizeof(tk_verbs[0]);
+
+const struct tk_exit_status tk_exit_statuses[] = {
+	{0, "Done, and protected."},
+	{1, "It failed; nothing is claimed."},
+	{2, "Wrong usage or configuration."},
+	{3, "The point was made, but some files could not be read; each is named."},
+	{4, "The point is stored, but the ack rule is not met: which site lacks it, and why, is said."},
+	{5, "Verification found damage."},
+	{6, "Fenced: another node writes this dataset now."},
+	{7, "No site could be reached."},
+	{8, "The passphrase or key is wrong."},
+	{9, "Another run of the dataset holds the lock."},
+	{10, "Two histories are open: name one with --history."},
+};
+const size_t tk_exit_status_count = sizeof(tk_exit_statuses) / sizeof(tk_exit_statuses[0]);
+
+const struct tk_named_text tk_environment[] = {
+	{"TWINKEEP_HOME", "The home, unless --home is given."},
+	{"TWINKEEP_PASSPHRASE_FILE", "The file whose first line is the passphrase, unless --passphrase-file is given."},
+	{"TZ", "The zone of times that are shown, and of times that are given without one."},
+};
+const size_t tk_environment_count = sizeof(tk_environment) / sizeof(tk_environment[0]);
+
+const struct tk_named_text tk_files[] = {
+	{TK_HOME_DEFAULT "/" TK_CONFIG_FILE, "The configuration of the default home; see twinkeep.conf(5)."},
+	{TK_STATE_DEFAULT, "Catalog, journal and spool of the default home. Another home keeps them in its directory state."},
+	{TK_POLICY_DIR, "The ready-made policies."},
+};
+const size_t tk_file_count = sizeof(tk_files) / sizeof(tk_files[0]);
+
+bool
+tk_verb_has(const struct tk_verb *verb, enum tk_opt opt)
+{
+	return ((verb->options | TK_OPT_COMMON) & TK_OPT_BIT(opt)) != 0;
+}

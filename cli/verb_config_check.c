@@ -1,0 +1,58 @@
+/* twinkeep config check */
+#include "cli/cli.h"
+#include "cli/verbs.h"
+
+static const char *
+plural(size_t count)
+{
+	return count == 1 ? "" : "s";
+}
+
+/* The document of --json: ok, and the mistakes one by one. */
+static void
+mistakes_tell(struct tk_output *out, const struct tk_mistakes *mistakes)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < mistakes->count; i++) {
+		const struct tk_mistake *mistake = &mistakes->items[i];
+
+		tk_out_warn(out, TK_ECONFIG, "%s:%u: %s", mistake->file, mistake->line, mistake->text);
+		(void)json_array_append_new(list, json_pack("{s:o, s:I, s:o}", "file", tk_json_text(mistake->file), "line",
+			(json_int_t)mistake->line, "text", tk_json_text(mistake->text)));
+	}
+	tk_out_set(out, "ok", json_boolean(mistakes->count == 0));
+	tk_out_set(out, "mistakes", list);
+}
+
+int
+tk_verb_config_check(const struct tk_cli *cli)
+{
+	TK_AUTO(tk_config_cleanup) struct tk_config *cfg = NULL;
+	struct tk_mistakes mistakes;
+	struct tk_err err;
+	enum tk_rc rc;
+	int status = 0;
+
+	tk_err_clear(&err);
+	rc = tk_config_load(cli->home, tk_config_state_default(cli->home), &cfg, &mistakes, &err);
+	if (rc && mistakes.count == 0) {
+		status = tk_out_fail(cli->out, &err);
+		tk_mistakes_release(&mistakes);
+		return status;
+	}
+	mistakes_tell(cli->out, &mistakes);
+	if (rc) {
+		status = tk_rc_exit_status(rc);
+	} else {
+		/* "default" counts only when the file defines it. */
+		size_t own = 0;
+
+		for (size_t i = 0; i < cfg->policy_count; i++)
+			own += cfg->policies[i].where.line > 0;
+		tk_out_text(cli->out, "%s: %zu site%s, %zu dataset%s, %zu polic%s: no mistake\n", cfg->files.items[0], cfg->site_count,
+			plural(cfg->site_count), cfg->dataset_count, plural(cfg->dataset_count), own, own == 1 ? "y" : "ies");
+	}
+	tk_mistakes_release(&mistakes);
+	return status;
+}

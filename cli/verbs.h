@@ -1,0 +1,10 @@
+/* verbs.h -- the verbs that this build has; see options.h for what they are given. */
+#ifndef TK_CLI_VERBS_H
+#define TK_CLI_VERBS_H
+
+#include "cli/options.h"
+
+tk_verb_fn tk_verb_config_check;
+tk_verb_fn tk_verb_version;
+
+#endif

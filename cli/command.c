@@ -245,24 +245,12 @@ operands_check(const struct tk_command *command, struct tk_err *err)
 	return TK_OK;
 }
 
-/* So that even a fault of usage is told in the form asked for. */
-static void
-json_look(int argc, char **argv, struct tk_command *command)
-{
-	for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++)
-		if (strcmp(argv[i], "--json") == 0 && command->values[TK_OPT_JSON].count == 0 &&
-			value_add(&command->values[TK_OPT_JSON], "", NULL))
-			return;
-}
-
-enum tk_rc
-tk_command_parse(int argc, char **argv, struct tk_command *command, struct tk_err *err)
+static enum tk_rc
+command_parse(int argc, char **argv, struct tk_command *command, struct tk_err *err)
 {
 	enum tk_rc rc;
 	int at, used = 0;
 
-	memset(command, 0, sizeof(*command));
-	json_look(argc, argv, command);
 	rc = options_take(argc, argv, TK_OPT_COMMON, "+:", command, err);
 	if (rc)
 		return rc;
@@ -289,6 +277,20 @@ tk_command_parse(int argc, char **argv, struct tk_command *command, struct tk_er
 	command->operands = argv + at + optind;
 	command->operand_count = argc - at - optind;
 	return command->help || command->version || command->verb->reserved ? TK_OK : operands_check(command, err);
+}
+
+enum tk_rc
+tk_command_parse(int argc, char **argv, struct tk_command *command, struct tk_err *err)
+{
+	enum tk_rc rc;
+
+	memset(command, 0, sizeof(*command));
+	rc = command_parse(argc, argv, command, err);
+	/* A fault of usage is told in the form asked for, also if that stands behind the fault. */
+	for (int i = 1; rc && i < argc && strcmp(argv[i], "--") != 0; i++)
+		if (strcmp(argv[i], "--json") == 0 && value_add(&command->values[TK_OPT_JSON], "", NULL))
+			break;
+	return rc;
 }
 
 void

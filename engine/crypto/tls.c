@@ -197,6 +197,8 @@ conn_new(struct tk_tls_ctx *ctx, enum tk_tls_role role, int fd, struct tk_tls_co
 	if (bio == NULL)
 		return tk_ossl_err(err, TK_ENOMEM, "TLS connection");
 	SSL_set_bio(conn->ssl, bio, bio);
+	if (ctx->server_name != NULL && SSL_set_tlsext_host_name(conn->ssl, ctx->server_name) != 1)
+		return tk_ossl_err(err, TK_ENOMEM, "TLS server name");
 	*out = conn;
 	conn = NULL;
 	return TK_OK;
@@ -220,6 +222,19 @@ expect_name(struct tk_tls_conn *conn, const char *name, struct tk_err *err)
 	(void)snprintf(node, sizeof(node), "%s%s", name, TK_X509_DNS_SUFFIX);
 	if (X509_VERIFY_PARAM_set1_host(param, node, 0) != 1 || X509_VERIFY_PARAM_add1_host(param, name, 0) != 1)
 		return tk_ossl_err(err, TK_EINVAL, "peer name");
+	return TK_OK;
+}
+
+/* OpenSSL leaves it to us to mind when the other end named no protocol at all. */
+static enum tk_rc
+check_alpn(const struct tk_tls_conn *conn, struct tk_err *err)
+{
+	const unsigned char *name;
+	unsigned int len;
+
+	SSL_get0_alpn_selected(conn->ssl, &name, &len);
+	if (len != sizeof(TK_TLS_ALPN) - 1 || memcmp(name, TK_TLS_ALPN, len) != 0)
+		return tk_err_set(err, TK_EPROTO, "TLS handshake: the peer does not speak " TK_TLS_ALPN);
 	return TK_OK;
 }
 
@@ -265,6 +280,8 @@ handshake(struct tk_tls_conn *conn, int fd, int timeout_ms, struct tk_err *err)
 		rc = wants_to_wait(&outcome) ? wait_for(conn, &outcome, outcome.ssl_error, deadline_ns, err) :
 		    fail(conn, &outcome, "TLS handshake", err);
 	}
+	if (rc == TK_OK)
+		rc = check_alpn(conn, err);
 	if (rc == TK_OK)
 		rc = read_peer(conn, err);
 	if (rc != TK_OK)

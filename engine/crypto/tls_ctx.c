@@ -1,6 +1,8 @@
 #include "engine/crypto/tls_ctx.h"
 
 #include <stdlib.h>
+#include <string.h>
+#include <strings.h>
 
 #include "engine/crypto/tls_priv.h"
 #include "engine/crypto/x509_priv.h"
@@ -17,6 +19,8 @@ check_config(const struct tk_tls_config *config, struct tk_err *err)
 
 	if (config->anonymous ? config->role != TK_TLS_CLIENT || !empty : !whole)
 		return tk_err_set(err, TK_EINVAL, "TLS wants CA, certificate and key, or an anonymous client with none");
+	if (config->role == TK_TLS_SERVER ? config->server_name != NULL : config->identity_count > 0)
+		return tk_err_set(err, TK_EINVAL, "a client asks for a name, a server has further identities");
 	if (config->peer_cert_optional && config->role != TK_TLS_SERVER)
 		return tk_err_set(err, TK_EINVAL, "only a server may do without the peer's certificate");
 	return TK_OK;
@@ -61,15 +65,15 @@ set_trust(SSL_CTX *ssl_ctx, const struct tk_tls_config *config, struct tk_err *e
 }
 
 static enum tk_rc
-set_identity(SSL_CTX *ssl_ctx, const struct tk_tls_config *config, struct tk_err *err)
+set_identity(SSL_CTX *ssl_ctx, struct tk_bytes cert_pem, struct tk_bytes key_pem, struct tk_err *err)
 {
 	TK_AUTO(tk_x509_certs_cleanup) STACK_OF(X509) *certs = NULL;
 	TK_AUTO(tk_ossl_pkey_cleanup) EVP_PKEY *key = NULL;
-	enum tk_rc rc = tk_x509_load_certs(config->cert_pem, &certs, err);
+	enum tk_rc rc = tk_x509_load_certs(cert_pem, &certs, err);
 
 	if (rc != TK_OK)
 		return tk_err_context(err, rc, "own certificate");
-	rc = tk_x509_load_key(config->key_pem, &key, err);
+	rc = tk_x509_load_key(key_pem, &key, err);
 	if (rc != TK_OK)
 		return tk_err_context(err, rc, "own key");
 	if (X509_check_private_key(sk_X509_value(certs, 0), key) != 1)
@@ -79,6 +83,91 @@ set_identity(SSL_CTX *ssl_ctx, const struct tk_tls_config *config, struct tk_err
 	for (int i = 1; i < sk_X509_num(certs); i++)
 		if (SSL_CTX_add1_chain_cert(ssl_ctx, sk_X509_value(certs, i)) != 1)
 			return tk_ossl_err(err, TK_EIO, "chain of the own certificate");
+	return TK_OK;
+}
+
+/* The protocol's name as it stands on the wire: length, text. */
+static const unsigned char alpn_wire[] = "\x0a" TK_TLS_ALPN;
+
+static int
+select_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_len, const unsigned char *in, unsigned int in_len, void *arg)
+{
+	unsigned char *chosen;
+
+	(void)ssl;
+	(void)arg;
+	if (SSL_select_next_proto(&chosen, out_len, alpn_wire, sizeof(alpn_wire) - 1, in, in_len) != OPENSSL_NPN_NEGOTIATED)
+		return SSL_TLSEXT_ERR_ALERT_FATAL;
+	*out = chosen;
+	return SSL_TLSEXT_ERR_OK;
+}
+
+static enum tk_rc
+set_alpn(SSL_CTX *ssl_ctx, enum tk_tls_role role, struct tk_err *err)
+{
+	if (role == TK_TLS_SERVER)
+		SSL_CTX_set_alpn_select_cb(ssl_ctx, select_alpn, NULL);
+	else if (SSL_CTX_set_alpn_protos(ssl_ctx, alpn_wire, sizeof(alpn_wire) - 1) != 0)
+		return tk_ossl_err(err, TK_ENOMEM, "TLS application protocol");
+	return TK_OK;
+}
+
+/* Everything but who we are. On an error *out may be there and is the caller's all the same. */
+static enum tk_rc
+make_ssl_ctx(const struct tk_tls_config *config, struct tk_bytes cert_pem, struct tk_bytes key_pem, SSL_CTX **out, struct tk_err *err)
+{
+	enum tk_rc rc;
+
+	*out = SSL_CTX_new(config->role == TK_TLS_SERVER ? TLS_server_method() : TLS_client_method());
+	if (*out == NULL)
+		return tk_ossl_err(err, TK_ENOMEM, "TLS context");
+	rc = set_protocol(*out, err);
+	if (rc == TK_OK)
+		rc = set_alpn(*out, config->role, err);
+	if (rc == TK_OK && config->anonymous)
+		SSL_CTX_set_verify(*out, SSL_VERIFY_NONE, NULL);
+	if (rc == TK_OK && !config->anonymous)
+		rc = set_trust(*out, config, err);
+	if (rc == TK_OK && !config->anonymous)
+		rc = set_identity(*out, cert_pem, key_pem, err);
+	return rc;
+}
+
+static int
+select_identity(SSL *ssl, int *alert, void *arg)
+{
+	const struct tk_tls_ctx *ctx = arg;
+	const char *name = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
+
+	(void)alert;
+	for (size_t i = 0; name != NULL && i < ctx->named_count; i++)
+		if (strcasecmp(ctx->named[i].server_name, name) == 0)
+			return SSL_set_SSL_CTX(ssl, ctx->named[i].ssl_ctx) != NULL ? SSL_TLSEXT_ERR_OK : SSL_TLSEXT_ERR_ALERT_FATAL;
+	return SSL_TLSEXT_ERR_OK;
+}
+
+static enum tk_rc
+add_identities(struct tk_tls_ctx *ctx, const struct tk_tls_config *config, struct tk_err *err)
+{
+	if (config->identity_count == 0)
+		return TK_OK;
+	ctx->named = calloc(config->identity_count, sizeof(*ctx->named));
+	if (ctx->named == NULL)
+		return tk_err_set(err, TK_ENOMEM, "no memory for TLS identities");
+	for (size_t i = 0; i < config->identity_count; i++) {
+		const struct tk_tls_identity *identity = &config->identities[i];
+		struct tk_tls_named *named = &ctx->named[ctx->named_count++];
+		enum tk_rc rc;
+
+		named->server_name = strdup(identity->server_name);
+		if (named->server_name == NULL)
+			return tk_err_set(err, TK_ENOMEM, "no memory for TLS identities");
+		rc = make_ssl_ctx(config, identity->cert_pem, identity->key_pem, &named->ssl_ctx, err);
+		if (rc != TK_OK)
+			return tk_err_context(err, rc, "identity %s", identity->server_name);
+	}
+	SSL_CTX_set_tlsext_servername_callback(ctx->ssl_ctx, select_identity);
+	SSL_CTX_set_tlsext_servername_arg(ctx->ssl_ctx, ctx);
 	return TK_OK;
 }
 
@@ -98,16 +187,13 @@ tk_tls_ctx_new(const struct tk_tls_config *config, struct tk_tls_ctx **out, stru
 	ctx->anonymous = config->anonymous;
 	ctx->rekey_after_bytes = config->rekey_after_bytes > 0 ? config->rekey_after_bytes : REKEY_AFTER_BYTES;
 	ctx->socket_method = tk_tls_socket_method();
-	ctx->ssl_ctx = SSL_CTX_new(config->role == TK_TLS_SERVER ? TLS_server_method() : TLS_client_method());
-	if (ctx->socket_method == NULL || ctx->ssl_ctx == NULL)
+	if (ctx->socket_method == NULL)
 		return tk_ossl_err(err, TK_ENOMEM, "TLS context");
-	rc = set_protocol(ctx->ssl_ctx, err);
-	if (rc == TK_OK && config->anonymous)
-		SSL_CTX_set_verify(ctx->ssl_ctx, SSL_VERIFY_NONE, NULL);
-	if (rc == TK_OK && !config->anonymous)
-		rc = set_trust(ctx->ssl_ctx, config, err);
-	if (rc == TK_OK && !config->anonymous)
-		rc = set_identity(ctx->ssl_ctx, config, err);
+	if (config->server_name != NULL && (ctx->server_name = strdup(config->server_name)) == NULL)
+		return tk_err_set(err, TK_ENOMEM, "no memory for a TLS context");
+	rc = make_ssl_ctx(config, config->cert_pem, config->key_pem, &ctx->ssl_ctx, err);
+	if (rc == TK_OK)
+		rc = add_identities(ctx, config, err);
 	if (rc != TK_OK)
 		return rc;
 	*out = ctx;
@@ -127,6 +213,12 @@ tk_tls_ctx_free(struct tk_tls_ctx *ctx)
 {
 	if (ctx == NULL || atomic_fetch_sub(&ctx->refs, 1) != 1)
 		return;
+	for (size_t i = 0; i < ctx->named_count; i++) {
+		SSL_CTX_free(ctx->named[i].ssl_ctx);
+		free(ctx->named[i].server_name);
+	}
+	free(ctx->named);
+	free(ctx->server_name);
 	SSL_CTX_free(ctx->ssl_ctx);
 	BIO_meth_free(ctx->socket_method);
 	free(ctx);

@@ -7,6 +7,7 @@
 #define TK_CRYPTO_TLS_CTX_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "engine/base/err.h"
@@ -14,9 +15,19 @@
 
 struct tk_tls_ctx;
 
+/* The one application protocol (RFC 7301) that both ends must name, else there is no connection. */
+#define TK_TLS_ALPN "twinkeep/1"
+
 enum tk_tls_role {
 	TK_TLS_CLIENT,
 	TK_TLS_SERVER,
+};
+
+/* What a server shows to clients who ask for this name (RFC 6066, 3): a site is certified by each of its sources' CAs. */
+struct tk_tls_identity {
+	const char *server_name;
+	struct tk_bytes cert_pem;
+	struct tk_bytes key_pem;
 };
 
 /* All PEM is borrowed during the call only. */
@@ -25,6 +36,9 @@ struct tk_tls_config {
 	struct tk_bytes ca_pem;      /* one or more certificates; each is trusted as it stands, intermediates too */
 	struct tk_bytes cert_pem;    /* own certificate first, then what else is to be sent of its chain */
 	struct tk_bytes key_pem;
+	const struct tk_tls_identity *identities; /* server: further ones; cert_pem above is for whoever asks for none of them */
+	size_t identity_count;
+	const char *server_name;     /* client: the name to ask the server for; NULL: none. It is not what the certificate is checked against. */
 	bool peer_cert_optional;     /* server: let clients without a certificate in; what they may do is for the caller to limit */
 	bool anonymous;              /* client: no own certificate (all PEM empty), and the server's is not verified; for a machine that has nothing
 	                              * yet. The caller checks the server's pin as soon as it knows it. */

@@ -7,6 +7,12 @@
 #include "engine/crypto/ossl.h"
 #include "engine/crypto/tls_ctx.h"
 
+/* A server's further identity: a whole context, since OpenSSL takes trust from it too once it was chosen. */
+struct tk_tls_named {
+	char *server_name;
+	SSL_CTX *ssl_ctx;
+};
+
 struct tk_tls_ctx {
 	atomic_uint refs;
 	SSL_CTX *ssl_ctx;
@@ -14,6 +20,9 @@ struct tk_tls_ctx {
 	enum tk_tls_role role;
 	bool anonymous;
 	uint64_t rekey_after_bytes;
+	struct tk_tls_named *named;
+	size_t named_count;
+	char *server_name;         /* a client's; NULL: none */
 };
 
 /* The socket as the BIO sees it; what went wrong last is kept for the error text. */

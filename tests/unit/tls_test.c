@@ -246,6 +246,45 @@ assert_refused_by_server(struct end *server, struct end *client)
 	assert_non_null(strstr(client->err.text, "does not accept our certificate"));
 }
 
+/* A site of two sources has a certificate of each one's CA; its trust is both CAs. */
+static void
+a_server_shows_the_certificate_of_the_ca_that_the_client_asks_for(void **state)
+{
+	const struct world *w = *state;
+	struct identity site = {0};
+	struct tk_tls_identity named = {.server_name = "b.twinkeep"};
+	struct tk_buf both;
+	struct end server, client;
+
+	make_node(&w->other_ca, &site, "site_a.dc-1", tk_clock_wall_ns());
+	named.cert_pem = bytes_of(&site.cert);
+	named.key_pem = bytes_of(&site.key);
+	tk_buf_init(&both, 0);
+	assert_int_equal(tk_buf_put(&both, w->ca.cert.data, w->ca.cert.len_bytes, NULL), TK_OK);
+	assert_int_equal(tk_buf_put(&both, w->other_ca.cert.data, w->other_ca.cert.len_bytes, NULL), TK_OK);
+
+	server = (struct end){.config = config_of(TK_TLS_SERVER, &w->ca, &w->site)};
+	server.config.ca_pem = bytes_of(&both);
+	server.config.identities = &named;
+	server.config.identity_count = 1;
+	client = (struct end){.config = config_of(TK_TLS_CLIENT, &w->other_ca, &w->stranger), .peer_name = "site_a.dc-1"};
+	client.config.server_name = "B.twinkeep";
+	open_pair(&server, &client);
+	assert_int_equal(client.rc, TK_OK);
+	assert_int_equal(server.rc, TK_OK);
+	assert_true(tk_tls_peer(server.conn)->verified);
+	close_pair(&server, &client);
+
+	server.conn = client.conn = NULL;
+	client.config = config_of(TK_TLS_CLIENT, &w->ca, &w->source);
+	open_pair(&server, &client);
+	assert_int_equal(client.rc, TK_OK);
+	close_pair(&server, &client);
+	tk_buf_release(&both);
+	tk_wipe_buf(&site.key);
+	tk_buf_release(&site.cert);
+}
+
 static void
 a_client_below_another_ca_is_refused(void **state)
 {
@@ -607,6 +646,7 @@ main(void)
 		cmocka_unit_test(the_exporter_gives_both_ends_the_same_and_each_label_another),
 		cmocka_unit_test(a_server_below_another_ca_is_refused),
 		cmocka_unit_test(a_server_of_another_name_is_refused),
+		cmocka_unit_test(a_server_shows_the_certificate_of_the_ca_that_the_client_asks_for),
 		cmocka_unit_test(a_client_below_another_ca_is_refused),
 		cmocka_unit_test(a_refused_client_that_only_writes_is_told_too),
 		cmocka_unit_test(a_client_without_a_certificate_is_refused),

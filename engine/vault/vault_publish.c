@@ -1,0 +1,306 @@
+#include <string.h>
+
+#include "engine/base/clock.h"
+#include "engine/base/cursor.h"
+#include "engine/base/fault.h"
+#include "engine/base/hex.h"
+#include "engine/vault/vault_core.h"
+#include "engine/vault/vault_trace.h"
+
+/* What becomes durable, in this order, before a receipt is given out (docs/DURABILITY.md):
+ *   1. every pack: bytes, name, directory, index row          tk_vault_flush, before anything else
+ *   2. the grant, if the point opens an epoch                 file, fsync, rename, fsync of the directory
+ *   3. the point record                                       likewise
+ *   4. the receipt record                                     likewise; from here on the point is published
+ *   5. one SQLite transaction: traced blobs, point row
+ * A failure after 2 leaves domain->loaded false, so that the next one who enters compares files and index first: a vote that is given after a failed
+ * publish knows whether the receipt is on disk or not. */
+
+static enum tk_rc
+put_record(struct tk_vault *vault, const struct tk_point *point, const char *directory, const struct tk_buf *record, struct tk_err *err)
+{
+	char name[TK_POINT_FILE_NAME_MAX], path[TK_VFILE_PATH_MAX];
+
+	tk_point_file_name(&point->at, name);
+	tk_vrecord_path(path, &point->domain, directory, name);
+	return tk_vfile_put(vault->root_fd, path, record->data, record->len_bytes, directory, err);
+}
+
+static enum tk_rc
+make_receipt(struct tk_vault *vault, const struct tk_vdomain *domain, const struct tk_point *point, struct tk_point_row *row, struct tk_buf *record,
+	     struct tk_err *err)
+{
+	struct tk_receipt receipt = {.suite = TK_VAULT_SUITE, .domain = point->domain, .site = vault->site.site_id, .at = point->at};
+
+	receipt.counter = tk_vault_next_counter(vault, &receipt.vault_incarnation);
+	receipt.promised_epoch = domain->promised_epoch > point->at.epoch ? domain->promised_epoch : point->at.epoch;
+	receipt.time_ns = tk_clock_wall_ns();
+	memcpy(receipt.site_name, vault->site.name, sizeof(receipt.site_name));
+	memcpy(receipt.site_key, vault->site.site_key, sizeof(receipt.site_key));
+	row->domain = point->domain;
+	row->at = point->at;
+	row->counter = receipt.counter;
+	row->received_ns = (uint64_t)receipt.time_ns;
+	row->complete = true;
+	return tk_receipt_seal(&receipt, vault->site_seed, record, err);
+}
+
+static enum tk_rc
+commit_rows(struct tk_vault *vault, struct tk_vtrace *trace, const struct tk_point_row *row, struct tk_err *err)
+{
+	TK_AUTO(tk_vindex_txn_cleanup) struct tk_vindex_txn txn = {0};
+	enum tk_rc rc = tk_fault_point("publish.index", err);
+
+	if (!rc)
+		rc = tk_vindex_begin(vault->index, &txn, err);
+	if (!rc && trace)
+		rc = tk_vtrace_store(trace, err);
+	if (!rc)
+		rc = tk_vindex_put_point(vault->index, row, err);
+	if (!rc)
+		rc = tk_fault_point("publish.commit", err);
+	return rc ? rc : tk_vindex_commit(&txn, err);
+}
+
+/* What a point brings with it when it opens an epoch: bytes grant, uv count, bytes vote each. Whether the votes suffice is the source's to prove to its readers. */
+static enum tk_rc
+opening_grant(const struct tk_point *point, const uint8_t **grant, size_t *len_bytes, struct tk_err *err)
+{
+	struct tk_cursor cur;
+	uint64_t votes;
+	size_t vote_bytes;
+
+	tk_cursor_init(&cur, point->opening.data, point->opening.len_bytes);
+	*grant = tk_cursor_bytes(&cur, TK_RECORD_MAX, len_bytes);
+	votes = tk_cursor_uv_max(&cur, TK_RECORD_MAX);
+	while (votes-- > 0 && tk_cursor_ok(&cur))
+		(void)tk_cursor_bytes(&cur, TK_RECORD_MAX, &vote_bytes);
+	return tk_cursor_end(&cur, "the point's epoch opening", err);
+}
+
+/* The grant under which the point was written: stored here, or brought by the point (*fresh, *fresh_bytes: to be stored), or for epoch 1 what the
+ * genesis record says, which the operator signed too. */
+static enum tk_rc
+find_grant(struct tk_vault *vault, const struct tk_vdomain *domain, const struct tk_point *point, struct tk_grant *grant, const uint8_t **fresh,
+	   size_t *fresh_bytes, struct tk_err *err)
+{
+	enum tk_rc rc = tk_vgrant_load(vault, &domain->id, point->at.epoch, &point->grant, grant, err);
+
+	*fresh = NULL;
+	if (rc != TK_ENOENT)
+		return rc;
+	if (point->opening.len_bytes > 0) {
+		rc = opening_grant(point, fresh, fresh_bytes, err);
+		if (!rc)
+			rc = tk_grant_decode(*fresh, *fresh_bytes, grant, err);
+		if (!rc)
+			rc = tk_vgrant_allowed(vault, domain, grant, err);
+		return rc;
+	}
+	if (point->at.epoch != 1)
+		return tk_err_set(err, TK_EDENIED, "the grant of epoch %llu is not known here: the point that opens it must come first",
+			(unsigned long long)point->at.epoch);
+	grant->epoch = 1;
+	grant->digest = point->grant;
+	grant->incarnation = domain->genesis.incarnation;
+	memcpy(grant->writer_key, domain->genesis.writer_key, sizeof(grant->writer_key));
+	return TK_OK;
+}
+
+static enum tk_rc
+check_writer(const struct tk_point *point, const struct tk_grant *grant, struct tk_err *err)
+{
+	if (grant->epoch != point->at.epoch || memcmp(grant->digest.b, point->grant.b, sizeof(grant->digest.b)) != 0)
+		return tk_err_set(err, TK_EDENIED, "the point names another grant than the one it brings");
+	if (memcmp(grant->writer_key, point->writer_key, sizeof(grant->writer_key)) != 0 ||
+	    memcmp(grant->incarnation.b, point->incarnation.b, sizeof(grant->incarnation.b)) != 0)
+		return tk_err_set(err, TK_EDENIED, "the point is not signed by the writer of its epoch");
+	return TK_OK;
+}
+
+static enum tk_rc
+check_epoch(const struct tk_vdomain *domain, const struct tk_point *point, struct tk_err *err)
+{
+	/* File names and the index hold no more; neither does any writer ever come there. */
+	if (point->at.epoch == 0 || point->at.epoch > UINT32_MAX || point->at.sequence == 0 || point->at.sequence > INT64_MAX)
+		return tk_err_set(err, TK_EINVAL, "epoch or sequence is out of range");
+	if (point->at.epoch < domain->promised_epoch)
+		return tk_err_set(err, TK_EFENCED, "epoch %llu is over: this site has promised epoch %llu", (unsigned long long)point->at.epoch,
+			(unsigned long long)domain->promised_epoch);
+	if (point->at.epoch == domain->promised_epoch && memcmp(point->grant.b, domain->promised_grant.b, sizeof(point->grant.b)) != 0)
+		return tk_err_set(err, TK_EFENCED, "epoch %llu is promised to another grant", (unsigned long long)point->at.epoch);
+	return TK_OK;
+}
+
+/* A parent need not be here; one that is must lie before. */
+static enum tk_rc
+check_parent(struct tk_vault *vault, const struct tk_point *point, struct tk_err *err)
+{
+	static const struct tk_digest none;
+	bool opens = memcmp(point->parent.b, none.b, sizeof(none.b)) == 0;
+	struct tk_point_row parent;
+	enum tk_rc rc = TK_OK;
+
+	if (!opens) {
+		rc = tk_vindex_point_by_id(vault->index, &point->domain, &point->parent, &parent, err);
+		if (rc)
+			return rc == TK_ENOENT ? TK_OK : rc;
+		if (parent.at.sequence >= point->at.sequence || parent.at.epoch > point->at.epoch)
+			return tk_err_set(err, TK_EINVAL, "the point does not come after its parent");
+		opens = parent.at.epoch < point->at.epoch;
+	}
+	if (opens && point->at.epoch > 1 && point->opening.len_bytes == 0)
+		rc = tk_err_set(err, TK_EINVAL, "the first point of an epoch must carry its opening");
+	return rc;
+}
+
+static enum tk_rc
+promise(struct tk_vault *vault, struct tk_vdomain *domain, const struct tk_point *point, const struct tk_buf *record, const struct tk_grant *grant,
+	struct tk_bytes fresh_grant, struct tk_vtrace *trace, struct tk_buf *receipt, struct tk_err *err)
+{
+	struct tk_point_row row;
+	enum tk_rc rc = TK_OK;
+
+	domain->loaded = false;
+	if (fresh_grant.data)
+		rc = tk_vgrant_store(vault, grant, fresh_grant.data, fresh_grant.len_bytes, err);
+	if (!rc)
+		rc = put_record(vault, point, "points", record, err);
+	if (!rc)
+		rc = make_receipt(vault, domain, point, &row, receipt, err);
+	if (!rc)
+		rc = put_record(vault, point, "receipts", receipt, err);
+	if (!rc)
+		rc = commit_rows(vault, trace, &row, err);
+	if (rc)
+		return rc;
+	domain->promised_epoch = point->at.epoch;
+	domain->promised_grant = point->grant;
+	if (tk_head_compare(&domain->head, &point->at) < 0)
+		domain->head = point->at;
+	domain->loaded = true;
+	(void)__atomic_add_fetch(&vault->generation, 1, __ATOMIC_ACQ_REL);
+	return tk_fault_point("publish.told", err);
+}
+
+/* With `refs` held shared: what the trace found cannot be condemned or dropped before the marks are committed. */
+static enum tk_rc
+trace_and_promise(struct tk_vault *vault, struct tk_vdomain *domain, const struct tk_point *point, const struct tk_buf *record,
+		  const struct tk_grant *grant, struct tk_bytes fresh_grant, struct tk_buf *receipt, struct tk_pack_names *missing,
+		  struct tk_err *err)
+{
+	TK_AUTO(tk_vtrace_cleanup) struct tk_vtrace *trace = NULL;
+	bool complete = false;
+	enum tk_rc rc = tk_vtrace_new(vault, &domain->id, &trace, err);
+
+	if (!rc)
+		rc = tk_vtrace_point(trace, point, &complete, err);
+	if (!rc && !complete) {
+		rc = tk_vtrace_missing(trace, missing, err);
+		return rc ? rc : tk_err_set(err, TK_EMISSING, "%zu packs that the point needs are not here, or not whole", missing->count);
+	}
+	return rc ? rc : promise(vault, domain, point, record, grant, fresh_grant, trace, receipt, err);
+}
+
+/* The same point again: its receipt again. One that was damaged since is given anew, under the epoch that is promised by now. */
+static enum tk_rc
+repeat(struct tk_vault *vault, struct tk_vdomain *domain, const struct tk_point *point, struct tk_buf *receipt, struct tk_err *err)
+{
+	char name[TK_POINT_FILE_NAME_MAX];
+	struct tk_receipt stored;
+	struct tk_point_row row;
+	enum tk_rc rc;
+
+	tk_point_file_name(&point->at, name);
+	rc = tk_vread_receipt(vault, &domain->id, name, &stored, receipt, err);
+	if (rc != TK_ECORRUPT)
+		return rc;
+	tk_buf_clear(receipt);
+	domain->loaded = false;
+	rc = make_receipt(vault, domain, point, &row, receipt, err);
+	if (!rc)
+		rc = put_record(vault, point, "receipts", receipt, err);
+	if (!rc)
+		rc = commit_rows(vault, NULL, &row, err);
+	domain->loaded = !rc;
+	return rc;
+}
+
+static enum tk_rc
+publish_new(struct tk_vault *vault, struct tk_vdomain *domain, const struct tk_point *point, const struct tk_buf *record, struct tk_buf *receipt,
+	    struct tk_pack_names *missing, struct tk_err *err)
+{
+	struct tk_bytes fresh = {0};
+	const uint8_t *grant_bytes = NULL;
+	struct tk_grant grant;
+	enum tk_rc rc = check_epoch(domain, point, err);
+
+	memset(&grant, 0, sizeof(grant));
+	if (!rc)
+		rc = find_grant(vault, domain, point, &grant, &grant_bytes, &fresh.len_bytes, err);
+	if (!rc)
+		rc = check_writer(point, &grant, err);
+	if (!rc)
+		rc = check_parent(vault, point, err);
+	if (rc)
+		return rc;
+	fresh.data = grant_bytes;
+	(void)pthread_rwlock_rdlock(&vault->refs);
+	rc = trace_and_promise(vault, domain, point, record, &grant, fresh, receipt, missing, err);
+	(void)pthread_rwlock_unlock(&vault->refs);
+	return rc;
+}
+
+static enum tk_rc
+publish_decoded(struct tk_vault *vault, const struct tk_point *point, const struct tk_buf *record, struct tk_buf *receipt,
+		struct tk_pack_names *missing, struct tk_err *err)
+{
+	TK_AUTO(tk_vdomain_leave) struct tk_vdomain *domain = NULL;
+	struct tk_point_row known;
+	enum tk_rc rc = tk_vdomain_enter(vault, &point->domain, &domain, err);
+
+	/* Asked again: loading the domain may have found the vault behind. */
+	if (!rc)
+		rc = tk_vault_writable(vault, err);
+	if (rc)
+		return rc;
+	rc = tk_vindex_point(vault->index, &point->domain, point->at.epoch, point->at.sequence, &known, err);
+	if (rc == TK_ENOENT)
+		return publish_new(vault, domain, point, record, receipt, missing, err);
+	if (rc)
+		return rc;
+	if (memcmp(known.at.point.b, point->at.point.b, sizeof(known.at.point.b)) != 0)
+		return tk_err_set(err, TK_ECONFLICT, "another point is known as epoch %llu sequence %llu", (unsigned long long)point->at.epoch,
+			(unsigned long long)point->at.sequence);
+	return repeat(vault, domain, point, receipt, err);
+}
+
+enum tk_rc
+tk_vault_publish(struct tk_vault *vault, const void *record, size_t len_bytes, struct tk_buf *receipt, struct tk_pack_names *missing,
+		 struct tk_err *err)
+{
+	TK_AUTO(tk_point_release) struct tk_point point = {0};
+	TK_AUTO(tk_buf_release) struct tk_buf bytes = {0};
+	TK_AUTO(tk_buf_release) struct tk_buf made = {0};
+	char hex[TK_VAULT_HEX_ID];
+	enum tk_rc rc = tk_vault_writable(vault, err);
+
+	missing->names = NULL;
+	missing->count = 0;
+	if (!rc)
+		rc = tk_point_decode(record, len_bytes, &point, err);
+	if (!rc)
+		rc = tk_buf_put(&bytes, record, len_bytes, err);
+	if (!rc)
+		rc = tk_vault_flush(vault, err);
+	if (!rc)
+		rc = publish_decoded(vault, &point, &bytes, &made, missing, err);
+	if (!rc)
+		rc = tk_buf_put(receipt, made.data, made.len_bytes, err);
+	if (rc)
+		return rc;
+	tk_hex_encode(point.domain.b, sizeof(point.domain.b), hex);
+	tk_log_event(vault->log, TK_LOG_INFO, "publish", "domain=%s epoch=%llu sequence=%llu", hex, (unsigned long long)point.at.epoch,
+		(unsigned long long)point.at.sequence);
+	return TK_OK;
+}

@@ -290,7 +290,7 @@ find_or_add(struct tk_vault *vault, const struct tk_id *id, struct tk_vdomain **
 enum tk_rc
 tk_vdomain_enter_any(struct tk_vault *vault, const struct tk_id *id, struct tk_vdomain **out, struct tk_err *err)
 {
-	struct tk_vdomain *domain;
+	struct tk_vdomain *domain = NULL;
 	enum tk_rc rc = find_or_add(vault, id, &domain, err);
 
 	if (rc)

@@ -1,0 +1,357 @@
+/* The vault as a directory: opening, receiving packs, scrub, slots, and being older than its own receipts. */
+#include "tests/unit/unit.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "engine/vault/vault_store.h"
+#include "tests/unit/vault_fixture.h"
+
+static void
+a_second_opener_is_refused_and_told_who_holds_it(void **state)
+{
+	struct vault_box *box = *state;
+	struct tk_vault *second = NULL;
+	struct tk_err err;
+	char pid[32];
+
+	assert_int_equal(tk_vault_open(box->path, TK_VAULT_SERVE, NULL, &second, &err), TK_ELOCKED);
+	(void)snprintf(pid, sizeof(pid), "%d", (int)getpid());
+	assert_non_null(strstr(err.text, pid));
+	assert_int_equal(tk_vault_open(box->path, TK_VAULT_READ, NULL, &second, NULL), TK_OK);
+	tk_vault_close(second);
+}
+
+static void
+a_vault_is_not_made_over_another(void **state)
+{
+	struct vault_box *box = *state;
+
+	assert_int_equal(tk_vault_create(box->path, "other", NULL), TK_EEXIST);
+	assert_int_equal(tk_vault_create(box->path, "two\nlines", NULL), TK_EINVAL);
+}
+
+static void
+the_identity_is_for_its_owner_only(void **state)
+{
+	struct vault_box *box = *state;
+	char path[128];
+	struct stat st;
+
+	(void)snprintf(path, sizeof(path), "%s/identity", box->path);
+	assert_int_equal(stat(path, &st), 0);
+	assert_int_equal(st.st_mode & 0777, 0600);
+	assert_string_equal(tk_vault_site(box->vault)->name, "site-a");
+}
+
+static void
+unknown_versions_and_critical_features_are_refused(void **state)
+{
+	struct vault_box *box = *state;
+
+	box_close(box);
+	box_shell(box, "sed -i 's/^critical 0/critical 4/' \"$1/VAULT\"");
+	assert_int_equal(tk_vault_open(box->path, TK_VAULT_READ, NULL, &box->vault, NULL), TK_EUNSUPPORTED);
+	box_shell(box, "sed -i 's/^critical 4/critical 0/; s/vault 1/vault 2/' \"$1/VAULT\"");
+	assert_int_equal(tk_vault_open(box->path, TK_VAULT_SERVE, NULL, &box->vault, NULL), TK_EUNSUPPORTED);
+}
+
+static void
+what_a_crash_left_pending_is_swept_at_start(void **state)
+{
+	struct vault_box *box = *state;
+
+	box_shell(box, "echo rest > \"$1/tmp/p-0123\"");
+	box_close(box);
+	box_open(box);
+	assert_int_equal(box_count(box, "tmp/*"), 0);
+}
+
+static void
+a_pack_is_had_after_the_flush(void **state)
+{
+	struct vault_box *box = *state;
+	struct tk_buf range = {0};
+	struct made_pack pack;
+	uint64_t len;
+	bool have;
+
+	make_small_pack(box, &pack);
+	assert_int_equal(tk_vault_pack_size(box->vault, &pack.ident.name, &len, NULL), TK_ENOENT);
+	assert_int_equal(send_pack(box, &pack, NULL), TK_OK);
+	assert_int_equal(tk_vault_have(box->vault, &pack.ident.name, 1, &have, NULL), TK_OK);
+	assert_false(have);
+	assert_int_equal(tk_vault_flush(box->vault, NULL), TK_OK);
+	assert_int_equal(tk_vault_have(box->vault, &pack.ident.name, 1, &have, NULL), TK_OK);
+	assert_true(have);
+	assert_int_equal(tk_vault_pack_size(box->vault, &pack.ident.name, &len, NULL), TK_OK);
+	assert_int_equal(len, pack.bytes.len_bytes);
+	assert_int_equal(tk_vault_get_range(box->vault, &pack.ident.name, 50, 1000, &range, NULL), TK_OK);
+	assert_int_equal(range.len_bytes, 1000);
+	assert_memory_equal(range.data, pack.bytes.data + 50, 1000);
+	assert_int_equal(tk_vault_get_range(box->vault, &pack.ident.name, len - 10, 11, &range, NULL), TK_ECORRUPT);
+	assert_int_equal(range.len_bytes, 1000);
+	tk_buf_release(&range);
+	made_pack_release(&pack);
+}
+
+static void
+the_same_pack_again_is_harmless_and_heals(void **state)
+{
+	struct vault_box *box = *state;
+	struct made_pack pack;
+	uint32_t *bad;
+	size_t count;
+
+	make_small_pack(box, &pack);
+	store_pack(box, &pack);
+	store_pack(box, &pack);
+	box_shell(box, "printf X | dd of=\"$(echo \"$1\"/packs/*/*)\" bs=1 seek=500 conv=notrunc status=none");
+	assert_int_equal(tk_vault_check_pack(box->vault, &pack.ident.name, &bad, &count, NULL), TK_OK);
+	assert_int_equal(count, 1);
+	assert_int_equal(bad[0], 0);
+	free(bad);
+	store_pack(box, &pack);
+	assert_int_equal(tk_vault_check_pack(box->vault, &pack.ident.name, &bad, &count, NULL), TK_OK);
+	assert_int_equal(count, 0);
+	made_pack_release(&pack);
+}
+
+static void
+other_bytes_under_a_known_name_are_refused(void **state)
+{
+	static const struct made_blob other[] = {{.type = TK_BLOB_DATA}};
+	struct vault_box *box = *state;
+	struct made_pack pack, second;
+
+	make_small_pack(box, &pack);
+	make_pack(box, other, 1, &second);
+	store_pack(box, &pack);
+	second.ident.name = pack.ident.name;
+	assert_int_equal(send_pack(box, &second, NULL), TK_ECORRUPT);
+	made_pack_release(&pack);
+	made_pack_release(&second);
+}
+
+static void
+every_changed_byte_of_a_pack_is_noticed_on_arrival(void **state)
+{
+	struct vault_box *box = *state;
+	struct made_pack pack;
+
+	make_small_pack(box, &pack);
+	for (size_t at = 0; at < pack.bytes.len_bytes; at += at < 130 || at + 300 > pack.bytes.len_bytes ? 1 : 97) {
+		pack.bytes.data[at] ^= 0x10;
+		assert_int_not_equal(send_pack(box, &pack, NULL), TK_OK);
+		pack.bytes.data[at] ^= 0x10;
+	}
+	pack.bytes.len_bytes--;
+	assert_int_not_equal(send_pack(box, &pack, NULL), TK_OK);
+	assert_int_equal(box_count(box, "tmp/*"), 0);
+	assert_int_equal(box_count(box, "packs/*/*"), 0);
+	made_pack_release(&pack);
+}
+
+struct tally {
+	size_t good, bad_packs, bad_records;
+};
+
+static enum tk_rc
+count_finding(void *ctx, const struct tk_vault_finding *finding, struct tk_err *err)
+{
+	struct tally *tally = ctx;
+
+	(void)err;
+	if (finding->rc == TK_OK)
+		tally->good++;
+	else if (finding->pack)
+		tally->bad_packs++;
+	else
+		tally->bad_records++;
+	return TK_OK;
+}
+
+static void
+verify_all_names_what_is_damaged(void **state)
+{
+	struct vault_box *box = *state;
+	struct tally tally = {0};
+
+	publish_small(box, 1, NULL, NULL);
+	publish_small(box, 2, NULL, NULL);
+	assert_int_equal(tk_vault_verify_all(box->vault, count_finding, &tally, NULL), TK_OK);
+	assert_int_equal(tally.good, 1 + 2 + 2 + 2);
+	assert_int_equal(tally.bad_packs + tally.bad_records, 0);
+	memset(&tally, 0, sizeof(tally));
+	box_shell(box, "for f in $(ls \"$1\"/packs/*/* | head -1) $(ls \"$1\"/domains/*/points/* | head -1); do"
+		       " printf X | dd of=$f bs=1 seek=300 conv=notrunc status=none; done; rm $(ls \"$1\"/packs/*/* | tail -1)");
+	assert_int_equal(tk_vault_verify_all(box->vault, count_finding, &tally, NULL), TK_OK);
+	assert_int_equal(tally.bad_packs, 2);
+	assert_int_equal(tally.bad_records, 1);
+}
+
+static void
+slots_and_configuration_come_back(void **state)
+{
+	static const uint8_t config[] = "TWKCONF1\1\0\1\0\0\0\0\0\0\0\0ssssssssssssssss and what is sealed";
+	struct vault_box *box = *state;
+	uint8_t secret[32] = {1}, recovery[TK_KEY_BYTES] = {9};
+	struct tk_buf slot = {0}, got = {0};
+	struct tk_id source, slot_id;
+	struct tk_slot_info info;
+
+	assert_int_equal(tk_slot_seal(&box->ring, TK_SLOT_MACHINE, secret, sizeof(secret), "m", &slot, NULL, NULL), TK_OK);
+	assert_int_equal(tk_slot_read_info(slot.data, slot.len_bytes, &info, NULL), TK_OK);
+	assert_int_equal(tk_vault_put_slot(box->vault, slot.data, slot.len_bytes, recovery, NULL), TK_OK);
+	assert_int_equal(tk_vault_get_slot(box->vault, &box->ring.source, 0, &got, NULL), TK_OK);
+	assert_int_equal(got.len_bytes, slot.len_bytes);
+	assert_memory_equal(got.data, slot.data, got.len_bytes);
+	assert_int_equal(tk_vault_get_slot(box->vault, &box->ring.source, 1, &got, NULL), TK_ENOENT);
+	assert_int_equal(tk_vault_find_recovery_key(box->vault, recovery, &source, &slot_id, NULL), TK_OK);
+	assert_memory_equal(&source, &box->ring.source, sizeof(source));
+	assert_int_equal(tk_vault_drop_slot(box->vault, &info.slot_id, NULL), TK_OK);
+	assert_int_equal(tk_vault_drop_slot(box->vault, &info.slot_id, NULL), TK_ENOENT);
+	assert_int_equal(tk_vault_find_recovery_key(box->vault, recovery, &source, &slot_id, NULL), TK_ENOENT);
+
+	assert_int_equal(tk_vault_put_config(box->vault, config, sizeof(config), NULL), TK_OK);
+	memset(&source, 's', sizeof(source));
+	tk_buf_clear(&got);
+	assert_int_equal(tk_vault_get_config(box->vault, &source, &got, NULL), TK_OK);
+	assert_memory_equal(got.data, config, sizeof(config));
+	assert_int_equal(tk_vault_put_config(box->vault, "TWKCONF2", 8, NULL), TK_ECORRUPT);
+	tk_buf_release(&slot);
+	tk_buf_release(&got);
+}
+
+static void
+a_vault_that_was_rolled_back_serves_reads_only_until_it_is_readmitted(void **state)
+{
+	struct vault_box *box = *state;
+	struct tk_store_state now;
+	struct tk_vault_mark mark;
+	struct tk_receipt last;
+	struct tk_buf vote = {0};
+	struct tk_id old;
+
+	publish_small(box, 1, NULL, NULL);
+	box_close(box);
+	box_shell(box, "cp -a \"$1\" \"$1.copy\"");
+	box_open(box);
+	publish_small(box, 2, NULL, &last);
+	box_close(box);
+	box_shell(box, "rm -r \"$1\"; mv \"$1.copy\" \"$1\"");
+	box_open(box);
+	mark = (struct tk_vault_mark){last.vault_incarnation, last.counter - 1};
+	assert_int_equal(tk_vault_state(box->vault, &box->domain, &mark, &now, NULL), TK_OK);
+	assert_false(now.read_only);
+	mark.receipt_counter = last.counter;
+	assert_int_equal(tk_vault_state(box->vault, &box->domain, &mark, &now, NULL), TK_OK);
+	assert_true(now.read_only);
+	assert_int_equal(now.head.sequence, 1);
+
+	/* Durably so. */
+	box_close(box);
+	box_open(box);
+	assert_int_equal(tk_vault_vote(box->vault, box->grant.data, box->grant.len_bytes, &vote, NULL), TK_EBEHIND);
+	assert_int_equal(tk_vault_state(box->vault, &box->domain, NULL, &now, NULL), TK_OK);
+	assert_true(now.read_only);
+	old = now.vault_incarnation;
+	assert_int_equal(tk_vault_readmit(box->vault, NULL), TK_OK);
+	box_close(box);
+	box_open(box);
+	assert_int_equal(tk_vault_state(box->vault, &box->domain, &mark, &now, NULL), TK_OK);
+	assert_false(now.read_only);
+	assert_memory_not_equal(&old, &now.vault_incarnation, sizeof(old));
+	memset(&mark.vault_incarnation, 1, sizeof(mark.vault_incarnation));
+	assert_int_equal(tk_vault_state(box->vault, &box->domain, &mark, &now, NULL), TK_OK);
+	assert_true(now.read_only);
+	tk_buf_release(&vote);
+}
+
+static void
+a_reader_needs_no_lock_and_no_index(void **state)
+{
+	struct vault_box *box = *state;
+	struct tk_store_point *points = NULL;
+	struct tk_store *store = NULL;
+	struct tk_store_state now;
+	struct tk_buf record = {0};
+	struct tk_head at;
+	size_t count;
+
+	publish_small(box, 1, NULL, NULL);
+	publish_small(box, 2, &at, NULL);
+	box_shell(box, "cp -a \"$1\" \"$1.copy\"; rm \"$1.copy\"/index.db* \"$1.copy\"/identity \"$1.copy\"/lock");
+	box_close(box);
+	box_shell(box, "rm -r \"$1\"; mv \"$1.copy\" \"$1\"");
+	assert_int_equal(tk_vault_store_open(box->path, TK_VAULT_READ, NULL, &store, NULL), TK_OK);
+	assert_int_equal(store->ops->list_points(store, &box->domain, &points, &count, NULL), TK_OK);
+	assert_int_equal(count, 2);
+	assert_memory_equal(&points[1].at, &at, sizeof(at));
+	assert_true(points[0].received_ns > 0);
+	assert_int_equal(store->ops->get_point(store, &box->domain, &at, &record, NULL), TK_OK);
+	assert_int_equal(store->ops->get_record(store, &box->domain, TK_RECORD_GENESIS, 0, &record, NULL), TK_OK);
+	assert_int_equal(store->ops->state(store, &box->domain, NULL, &now, NULL), TK_OK);
+	assert_true(now.read_only && now.domain_known);
+	assert_memory_equal(&now.head, &at, sizeof(at));
+	assert_int_equal(store->ops->put_genesis(store, box->genesis.data, box->genesis.len_bytes, NULL), TK_EINVAL);
+	assert_int_equal(box_count(box, "index.db"), 0);
+	free(points);
+	tk_buf_release(&record);
+	tk_store_cleanup(&store);
+}
+
+static void
+a_session_stores_a_pack_from_a_file(void **state)
+{
+	struct vault_box *box = *state;
+	struct tk_store *store = NULL;
+	struct made_pack pack;
+	char path[128];
+	bool have;
+	int fd;
+
+	make_small_pack(box, &pack);
+	(void)scratch_path(box->scratch, "spool", path, sizeof(path));
+	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	assert_true(fd >= 0);
+	assert_int_equal(write(fd, pack.bytes.data, pack.bytes.len_bytes), (int)pack.bytes.len_bytes);
+	assert_int_equal(tk_vault_store_new(box->vault, &store, NULL), TK_OK);
+	assert_int_equal(store->ops->put_pack(store, &pack.ident.name, fd, pack.bytes.len_bytes, NULL), TK_OK);
+	assert_int_equal(store->ops->flush(store, NULL), TK_OK);
+	assert_int_equal(store->ops->have(store, &pack.ident.name, 1, &have, NULL), TK_OK);
+	assert_true(have);
+	assert_int_equal(store->ops->put_pack(store, &pack.ident.name, fd, pack.bytes.len_bytes, NULL), TK_OK);
+	tk_store_cleanup(&store);
+	close(fd);
+	made_pack_release(&pack);
+}
+
+#define IN_BOX(test) cmocka_unit_test_setup_teardown(test, box_setup, box_teardown)
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		IN_BOX(a_second_opener_is_refused_and_told_who_holds_it),
+		IN_BOX(a_vault_is_not_made_over_another),
+		IN_BOX(the_identity_is_for_its_owner_only),
+		IN_BOX(unknown_versions_and_critical_features_are_refused),
+		IN_BOX(what_a_crash_left_pending_is_swept_at_start),
+		IN_BOX(a_pack_is_had_after_the_flush),
+		IN_BOX(the_same_pack_again_is_harmless_and_heals),
+		IN_BOX(other_bytes_under_a_known_name_are_refused),
+		IN_BOX(every_changed_byte_of_a_pack_is_noticed_on_arrival),
+		IN_BOX(verify_all_names_what_is_damaged),
+		IN_BOX(slots_and_configuration_come_back),
+		IN_BOX(a_vault_that_was_rolled_back_serves_reads_only_until_it_is_readmitted),
+		IN_BOX(a_reader_needs_no_lock_and_no_index),
+		IN_BOX(a_session_stores_a_pack_from_a_file),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -77,6 +77,12 @@ tk_leaf_open(const void *plain, size_t plain_bytes, uint32_t own_pack, struct tk
 	return TK_OK;
 }
 
+uint64_t
+tk_leaf_entries_left(const struct tk_leaf_reader *reader)
+{
+	return reader->left;
+}
+
 void
 tk_leaf_cleanup(struct tk_leaf_reader **reader)
 {

@@ -28,6 +28,8 @@ TK_MUST_CHECK enum tk_rc tk_leaf_open(const void *plain, size_t plain_bytes, uin
 /* Fills *entry (initialised; entry.h says what filled means) with the next one; *done at the end, when *entry is left alone. Everything that the format says of
  * one page is checked. After an error only tk_leaf_cleanup is allowed; *entry is then empty or half filled, and fit for release or the next fill. */
 TK_MUST_CHECK enum tk_rc tk_leaf_next(struct tk_leaf_reader *reader, struct tk_entry *entry, bool *done, struct tk_err *err);
+/* How many entries the page has beyond those that were read. */
+uint64_t tk_leaf_entries_left(const struct tk_leaf_reader *reader);
 void tk_leaf_cleanup(struct tk_leaf_reader **reader);
 
 /* Decodes a node page into its children (malloc'ed array; tk_page_infos_free). */

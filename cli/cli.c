@@ -1,6 +1,6 @@
 #include "cli/cli.h"
 
-#include <string.h>
+#include <stdlib.h>
 
 #include "policies/nearest.h"
 
@@ -8,6 +8,21 @@ enum tk_rc
 tk_cli_config(const struct tk_cli *cli, struct tk_config **out, struct tk_err *err)
 {
 	return tk_config_load(cli->home, tk_config_state_default(cli->home), out, NULL, err);
+}
+
+enum tk_rc
+tk_cli_passphrase(const struct tk_cli *cli, const struct tk_config *cfg, const char *prompt, bool is_new, struct tk_secret *secret, struct tk_err *err)
+{
+	struct tk_secret_source source = {
+		.file = tk_cli_value(cli, TK_OPT_PASSPHRASE_FILE),
+		.command = cfg ? cfg->passphrase_command : NULL,
+		.prompt = prompt,
+		.is_new = is_new,
+	};
+
+	if (!source.file)
+		source.file = getenv("TWINKEEP_PASSPHRASE_FILE");
+	return tk_secret_get(&source, secret, err);
 }
 
 enum tk_rc

@@ -10,6 +10,7 @@
 
 #include "cli/options.h"
 #include "cli/output.h"
+#include "cli/secret.h"
 #include "engine/base/log.h"
 #include "engine/base/progress.h"
 #include "policies/settings.h"
@@ -47,6 +48,11 @@ tk_cli_operand(const struct tk_cli *cli, int index)
 
 /* Reads the configuration of cli->home; on TK_OK the caller owns *out. Errors as tk_config_load. */
 TK_MUST_CHECK enum tk_rc tk_cli_config(const struct tk_cli *cli, struct tk_config **out, struct tk_err *err);
+
+/* The passphrase: from --passphrase-file, TWINKEEP_PASSPHRASE_FILE, cfg's passphrase_command (cfg may be NULL), or the
+ * terminal with `prompt`; is_new: asked twice there. Release *secret whatever the result. Errors as tk_secret_get. */
+TK_MUST_CHECK enum tk_rc tk_cli_passphrase(const struct tk_cli *cli, const struct tk_config *cfg, const char *prompt, bool is_new,
+	struct tk_secret *secret, struct tk_err *err);
 
 /* The dataset named by text ("NAME", the part before '@' cut off already). With text NULL: the only one there is.
  * Errors: TK_EUSAGE, naming the nearest. */

@@ -193,38 +193,41 @@ verb_find(const char *first, const char *second, int *used)
 	return NULL;
 }
 
+/* The verb nearest to a word, or to two in a group; of "config check" a lone first word is compared with the first. */
+static const char *
+verb_nearest(const char *word, bool two)
+{
+	const char *best = NULL;
+	size_t best_distance = SIZE_MAX;
+
+	for (size_t i = 0; i < tk_verb_count; i++) {
+		struct tk_nearest nearest;
+		char name[64];
+
+		(void)snprintf(name, sizeof(name), "%.*s", two ? 63 : (int)strcspn(tk_verbs[i].name, " "), tk_verbs[i].name);
+		tk_nearest_init(&nearest, word);
+		tk_nearest_offer(&nearest, name);
+		if (nearest.best && nearest.best_distance < best_distance) {
+			best = tk_verbs[i].name;
+			best_distance = nearest.best_distance;
+		}
+	}
+	return best;
+}
+
 static enum tk_rc
 unknown_verb(const char *first, const char *second, struct tk_err *err)
 {
 	bool group = is_group(first);
-	struct tk_nearest nearest;
+	const char *nearest;
 	char word[64];
 
 	if (group && !second)
 		return tk_err_set(err, TK_EUSAGE, "%s wants a second word: see twinkeep %s --help", first, first);
 	(void)snprintf(word, sizeof(word), "%s%s%s", first, group ? " " : "", group ? second : "");
-	tk_nearest_init(&nearest, word);
-	for (size_t i = 0; i < tk_verb_count; i++)
-		if (group ? strncmp(tk_verbs[i].name, first, strlen(first)) == 0 : !strchr(tk_verbs[i].name, ' '))
-			tk_nearest_offer(&nearest, tk_verbs[i].name);
-	for (size_t i = 0; !group && i < tk_verb_count; i++) {
-		char head[64];
-
-		/* "confg": the nearest is the first word of "config check". */
-		(void)snprintf(head, sizeof(head), "%.*s", (int)strcspn(tk_verbs[i].name, " "), tk_verbs[i].name);
-		if (nearest.best_distance > 1 && strchr(tk_verbs[i].name, ' ')) {
-			struct tk_nearest inner;
-
-			tk_nearest_init(&inner, first);
-			tk_nearest_offer(&inner, head);
-			if (inner.best && inner.best_distance < nearest.best_distance) {
-				nearest.best = tk_verbs[i].name;
-				nearest.best_distance = inner.best_distance;
-			}
-		}
-	}
-	if (nearest.best)
-		return tk_err_set(err, TK_EUSAGE, "there is no verb \"%s\": the nearest is \"%s\"", word, nearest.best);
+	nearest = verb_nearest(word, group);
+	if (nearest)
+		return tk_err_set(err, TK_EUSAGE, "there is no verb \"%s\": the nearest is \"%s\"", word, nearest);
 	return tk_err_set(err, TK_EUSAGE, "there is no verb \"%s\": see twinkeep --help", word);
 }
 

@@ -102,7 +102,7 @@ struct tk_command {
 	bool help, version;
 	const char *group;            /* --help of a first word with several verbs ("site"); else NULL */
 	struct tk_values values[TK_OPT_COUNT];
-	char **operands;              /* NULL at the end */
+	char **operands;              /* in argv; NULL at the end */
 	int operand_count;
 	char **split;                 /* owned copies of values with commas */
 	size_t split_count;

@@ -26,8 +26,8 @@ struct tk_secret_source {
 
 /*
  * Reads a passphrase; one newline at its end is taken off. Release *secret whatever the result.
- * Errors: TK_EKEY (none can be had, it is empty or longer than TK_SECRET_MAX, the two do not agree), TK_EIO,
- * TK_ENOENT, TK_ECANCELLED.
+ * Errors: TK_EKEY (it is empty or longer than TK_SECRET_MAX, the command failed, the two do not agree), TK_EUSAGE
+ * (there is no terminal to ask), TK_EIO, TK_ENOENT, TK_ECANCELLED.
  */
 TK_MUST_CHECK enum tk_rc tk_secret_get(const struct tk_secret_source *source, struct tk_secret *secret, struct tk_err *err);
 

@@ -2,6 +2,7 @@
 #ifndef TK_POLICIES_SETTINGS_KEYS_H
 #define TK_POLICIES_SETTINGS_KEYS_H
 
+#include <limits.h>
 #include <stddef.h>
 
 #include "policies/settings.h"
@@ -48,6 +49,13 @@ const char *tk_config_key_nearest(enum tk_config_section section, const char *na
 /* Appends a copy. Errors: TK_ENOMEM. */
 TK_MUST_CHECK enum tk_rc tk_strings_add(struct tk_strings *list, const char *text, struct tk_err *err);
 void tk_strings_release(struct tk_strings *list);
+
+/* Reads a whole regular file of at most 1 MiB (the scanner would end the process over a directory or a read error).
+ * *text is the caller's to free. Errors: TK_ENOENT, TK_EIO, TK_ECONFIG, TK_ENOMEM. */
+TK_MUST_CHECK enum tk_rc tk_config_file_read(const char *path, char **text, size_t *len_bytes, struct tk_err *err);
+/* Where include(name) in the file `including` leads: a relative name is looked for beside that file, then among the
+ * shipped policies; the first is the answer when it is in neither place. */
+void tk_config_include_path(const char *including, const char *name, char path[PATH_MAX]);
 
 /* What only the whole shows: names that are not there, nothing to do, rules that cannot be met. Resolves the
  * policies of datasets and fills in their sites. Mistakes go through tk_mistake_add. Errors: TK_ENOMEM. */

@@ -3,20 +3,15 @@
 #include "policies/settings.h"
 
 #include <confuse.h>
-#include <errno.h>
-#include <fcntl.h>
 #include <libgen.h>
 #include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "policies/settings_keys.h"
 
-#define FILE_MAX_BYTES (1 << 20)
 #define DEPTH_MAX 8
 #define FILES_MAX 64
 #define KEYS_MAX 96
@@ -129,6 +124,8 @@ static const struct advice {
 	{"unexpected token", "write KEY = VALUE on a line, and quotes around anything but a plain word"},
 	{"attempt to append", "write KEY = VALUE"},
 };
+
+static void on_error(cfg_t *cfg, const char *fmt, va_list args) TK_PRINTF(2, 0);
 
 static void
 on_error(cfg_t *cfg, const char *fmt, va_list args)
@@ -319,64 +316,18 @@ on_section_end(cfg_t *cfg, cfg_opt_t *opt)
 
 static enum tk_rc text_parse(struct reader *rd, cfg_t *cfg, const char *text, size_t len_bytes, const char *path, bool *syntax_ok);
 
-/* Reads a whole regular file: libconfuse's scanner would end the process over a directory or a read error. */
-static enum tk_rc
-file_slurp(const char *path, char **text, size_t *len_bytes, struct tk_err *err)
-{
-	struct stat st;
-	ssize_t got;
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
-
-	*text = NULL;
-	if (fd < 0)
-		return tk_err_errno(err, TK_EIO, "cannot read %s", path);
-	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || st.st_size > FILE_MAX_BYTES) {
-		close(fd);
-		return tk_err_set(err, TK_ECONFIG, "%s is not a regular file of at most 1 MiB", path);
-	}
-	*text = malloc(FILE_MAX_BYTES);
-	got = *text ? read(fd, *text, FILE_MAX_BYTES) : -1;
-	close(fd);
-	if (got < 0) {
-		free(*text);
-		*text = NULL;
-		return tk_err_errno(err, TK_EIO, "cannot read %s", path);
-	}
-	*len_bytes = (size_t)got;
-	return TK_OK;
-}
-
 static enum tk_rc
 file_parse(struct reader *rd, cfg_t *cfg, const char *path, bool *syntax_ok, struct tk_err *err)
 {
 	char *text;
 	size_t len_bytes = 0;
-	enum tk_rc rc = file_slurp(path, &text, &len_bytes, err);
+	enum tk_rc rc = tk_config_file_read(path, &text, &len_bytes, err);
 
 	if (rc)
 		return rc;
 	rc = text_parse(rd, cfg, text, len_bytes, path, syntax_ok);
 	free(text);
 	return rc ? tk_err_set(err, rc, "reading %s: out of memory", path) : TK_OK;
-}
-
-/* A relative name is looked for beside the file that includes it, then among the shipped policies. */
-static void
-include_path(const char *including, const char *name, char path[PATH_MAX])
-{
-	const char *slash = strrchr(including, '/');
-	int dir_len = slash ? (int)(slash - including) + 1 : 0;
-
-	if (name[0] == '/') {
-		(void)snprintf(path, PATH_MAX, "%s", name);
-		return;
-	}
-	(void)snprintf(path, PATH_MAX, "%.*s%s", dir_len, including, name);
-	if (access(path, F_OK) < 0) {
-		(void)snprintf(path, PATH_MAX, "%s/%s", TK_POLICY_DIR, name);
-		if (access(path, F_OK) < 0)
-			(void)snprintf(path, PATH_MAX, "%.*s%s", dir_len, including, name);
-	}
 }
 
 static int
@@ -396,7 +347,7 @@ on_include(cfg_t *cfg, cfg_opt_t *opt, int argc, const char **argv)
 		tk_mistake_add(rd->mistakes, cfg->filename, line_of(rd, cfg), "too many includes; let no file include itself");
 		return -1;
 	}
-	include_path(cfg->filename, argv[0], path);
+	tk_config_include_path(cfg->filename, argv[0], path);
 	tk_err_clear(&err);
 	if (file_parse(rd, cfg, path, &syntax_ok, &err))
 		tk_mistake_add(rd->mistakes, cfg->filename, line_of(rd, cfg),

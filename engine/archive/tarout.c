@@ -3,6 +3,7 @@
 #include <archive.h>
 #include <archive_entry.h>
 #include <errno.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -10,6 +11,7 @@
 #include "engine/archive/taracl.h"
 #include "engine/archive/tarlocale.h"
 #include "engine/fsio/inoflags.h"
+#include "engine/fsio/openat.h"
 
 #define ZEROS_BYTES 65536
 
@@ -19,6 +21,8 @@ struct tk_tarout {
 	locale_t locale;
 	uint64_t left_bytes;    /* of the entry, still to come */
 	uint8_t *zeros;
+	int fd;                 /* borrowed */
+	bool abandoned;         /* nothing more goes out */
 };
 
 static enum tk_rc
@@ -35,6 +39,22 @@ out_failed(const struct tk_tarout *tar, int status, const char *path, struct tk_
 	return tk_err_set(err, rc, "writing the archive: %s: %s", path, text ? text : "failed");
 }
 
+static la_ssize_t
+out_write(struct archive *archive, void *ctx, const void *bytes, size_t len_bytes)
+{
+	const struct tk_tarout *tar = ctx;
+
+	if (tar->abandoned) {
+		archive_set_error(archive, ECANCELED, "abandoned");
+		return -1;
+	}
+	if (tk_write_full(tar->fd, bytes, len_bytes, "archive", NULL) != TK_OK) {
+		archive_set_error(archive, errno, "%s", strerror(errno));
+		return -1;
+	}
+	return (la_ssize_t)len_bytes;
+}
+
 enum tk_rc
 tk_tarout_new(int fd, struct tk_tarout **out, struct tk_err *err)
 {
@@ -43,6 +63,7 @@ tk_tarout_new(int fd, struct tk_tarout **out, struct tk_err *err)
 	*out = NULL;
 	if (!tar)
 		return tk_err_set(err, TK_ENOMEM, "tar: out of memory");
+	tar->fd = fd;
 	tar->locale = tk_tarlocale_new("C.UTF-8");
 	tar->archive = archive_write_new();
 	tar->entry = archive_entry_new();
@@ -50,7 +71,7 @@ tk_tarout_new(int fd, struct tk_tarout **out, struct tk_err *err)
 	if (!tar->archive || !tar->entry || !tar->zeros)
 		return tk_err_set(err, TK_ENOMEM, "tar: out of memory");
 	/* Full pax, not "restricted", which would drop nanoseconds. */
-	if (archive_write_set_format_pax(tar->archive) != ARCHIVE_OK || archive_write_open_fd(tar->archive, fd) != ARCHIVE_OK)
+	if (archive_write_set_format_pax(tar->archive) != ARCHIVE_OK || archive_write_open(tar->archive, tar, NULL, out_write, NULL) != ARCHIVE_OK)
 		return out_failed(tar, ARCHIVE_FATAL, "start", err);
 	*out = tar;
 	tar = NULL;
@@ -62,11 +83,10 @@ tk_tarout_cleanup(struct tk_tarout **tar)
 {
 	if (!*tar)
 		return;
-	if ((*tar)->archive) {
-		/* Without this, freeing would write an end marker: an abandoned archive must not look whole. */
-		(void)archive_write_fail((*tar)->archive);
+	/* Freeing writes the end marker, unless that was done: an abandoned archive must not look whole. */
+	(*tar)->abandoned = true;
+	if ((*tar)->archive)
 		(void)archive_write_free((*tar)->archive);
-	}
 	archive_entry_free((*tar)->entry);
 	tk_tarlocale_free((*tar)->locale);
 	free((*tar)->zeros);

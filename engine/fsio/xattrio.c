@@ -1,8 +1,10 @@
 #include "engine/fsio/xattrio.h"
 
 #include <errno.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <sys/xattr.h>
+#include <unistd.h>
 
 #include "engine/fsio/fstat.h"
 
@@ -58,6 +60,13 @@ io_read(const struct tk_xattrio *io, const char *name, struct tk_buf *dst, enum 
 	return got;
 }
 
+/* In a rescue system without /proc, symlinks and nodes have no attributes; they have not vanished. */
+static bool
+no_proc(const struct tk_xattrio *io)
+{
+	return io->fd < 0 && errno == ENOENT && access("/proc/self/fd", F_OK) < 0;
+}
+
 enum tk_rc
 tk_xattrio_list(const struct tk_xattrio *io, struct tk_buf *names, struct tk_err *err)
 {
@@ -67,7 +76,7 @@ tk_xattrio_list(const struct tk_xattrio *io, struct tk_buf *names, struct tk_err
 		return TK_OK;
 	if (rc != TK_OK)
 		return rc;
-	if (errno == EOPNOTSUPP || errno == ENOSYS)
+	if (errno == EOPNOTSUPP || errno == ENOSYS || no_proc(io))
 		return TK_OK;
 	return tk_err_errno(err, tk_fs_rc(), "listing extended attributes");
 }

@@ -297,6 +297,34 @@ a_hostile_or_cut_archive_is_an_error(void **state)
 	close(fd);
 }
 
+static void
+an_abandoned_archive_does_not_look_whole(void **state)
+{
+	struct scratch *scratch = *state;
+	struct tk_meta meta = {.type = TK_FT_REG, .mode = 0600, .size_bytes = 100000};
+	struct tk_tarout *out;
+	struct stat st;
+	int fd = archive_fd(scratch);
+
+	assert_int_equal(tk_tarout_new(fd, &out, NULL), TK_OK);
+	add(out, "f", &meta, NULL);
+	assert_int_equal(tk_tarout_data(out, NULL, 50000, NULL), TK_OK);
+	tk_tarout_cleanup(&out);
+	assert_int_equal(fstat(fd, &st), 0);
+	assert_true(st.st_size < 52000);
+	close(fd);
+
+	/* Nor is a full disk anything but an error. */
+	fd = open("/dev/full", O_WRONLY | O_CLOEXEC);
+	if (fd < 0)
+		return;
+	assert_int_equal(tk_tarout_new(fd, &out, NULL), TK_OK);
+	add(out, "f", &meta, NULL);
+	assert_int_equal(tk_tarout_data(out, NULL, 100000, NULL), TK_ENOSPC);
+	tk_tarout_cleanup(&out);
+	close(fd);
+}
+
 /* What the system's own tar says of it, line by line. */
 static void
 gnu_tar_reads_it(void **state)
@@ -333,6 +361,7 @@ main(void)
 		TAR_TEST(holes_take_no_space_in_the_archive),
 		TAR_TEST(an_entry_must_get_exactly_its_bytes),
 		TAR_TEST(a_hostile_or_cut_archive_is_an_error),
+		TAR_TEST(an_abandoned_archive_does_not_look_whole),
 		TAR_TEST(gnu_tar_reads_it),
 	};
 

@@ -10,9 +10,11 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "engine/base/buf.h"
+#include "engine/fsio/inoflags.h"
 #include "engine/fsio/walk.h"
 #include "tests/unit/scratch.h"
 
@@ -340,7 +342,7 @@ a_huge_directory_is_sorted_through_a_file(void **state)
 }
 
 static void
-what_vanishes_or_cannot_be_read_is_noted(void **state)
+what_vanishes_is_noted(void **state)
 {
 	struct scratch *scratch = *state;
 	const char *roots[] = {scratch->path};
@@ -371,6 +373,74 @@ what_vanishes_or_cannot_be_read_is_noted(void **state)
 	seen_release(&seen);
 }
 
+/* As user 65534, in a process of its own: asserts would report to nobody. */
+static void
+walk_as_nobody(const struct tk_walk_opts *opts, struct seen *seen)
+{
+	TK_AUTO(tk_walk_cleanup) struct tk_walk *walk = NULL;
+	const struct tk_walk_entry *entry;
+
+	if (setgid(65534) != 0 || setuid(65534) != 0 || tk_walk_new(opts, &walk, NULL) != TK_OK)
+		_exit(2);
+	do
+		if (tk_walk_next(walk, &entry, NULL) != TK_OK)
+			_exit(3);
+	while (entry);
+	if (tk_buf_put_u8(&seen->notes, 0, NULL) != TK_OK || strcmp((const char *)seen->notes.data, "0:closed ") != 0)
+		_exit(4);
+	_exit(0);
+}
+
+static void
+an_unreadable_directory_is_noted_and_the_walk_goes_on(void **state)
+{
+	struct scratch *scratch = *state;
+	const char *roots[] = {scratch->path};
+	struct seen seen;
+	struct tk_walk_opts opts = {.roots = roots, .root_count = 1, .on_note = seen_note, .note_ctx = &seen};
+	int status;
+	pid_t pid;
+
+	if (geteuid() != 0)
+		return;
+	scratch_dir(scratch, "closed");
+	scratch_file(scratch, "z", "");
+	assert_int_equal(fchmodat(scratch->fd, "closed", 0, 0), 0);
+	assert_int_equal(fchmod(scratch->fd, 0755), 0);
+	seen_init(&seen, scratch);
+	pid = fork();
+	assert_true(pid >= 0);
+	if (pid == 0)
+		walk_as_nobody(&opts, &seen);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+}
+
+static void
+what_is_marked_nodump_is_left_out_when_asked(void **state)
+{
+	struct scratch *scratch = *state;
+	const char *roots[] = {scratch->path};
+	struct tk_walk_opts opts = {.roots = roots, .root_count = 1, .skip_nodump = true};
+	struct tk_stat st;
+	bool applied;
+	int fd;
+
+	scratch_dir(scratch, "d");
+	scratch_file(scratch, "d/f", "");
+	scratch_file(scratch, "g", "");
+	fd = openat(scratch->fd, "d", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	tk_inoflags_set(fd, TK_INO_NODUMP, &applied);
+	close(fd);
+	assert_int_equal(tk_stat_at(scratch->fd, "d", &st, NULL), TK_OK);
+	/* Some file systems of /tmp have no such flag. */
+	if (!applied || !st.is_nodump)
+		return;
+	expect(scratch, &opts, "g ", "5:d ");
+	opts.skip_nodump = false;
+	expect(scratch, &opts, "d d/f g ", "");
+}
+
 #define WALK_TEST(name) cmocka_unit_test_setup_teardown(name, scratch_setup, scratch_teardown)
 
 int
@@ -387,7 +457,9 @@ main(void)
 		WALK_TEST(five_thousand_levels_need_few_descriptors),
 		WALK_TEST(a_level_that_moved_away_is_noted_and_the_walk_goes_on),
 		WALK_TEST(a_huge_directory_is_sorted_through_a_file),
-		WALK_TEST(what_vanishes_or_cannot_be_read_is_noted),
+		WALK_TEST(what_vanishes_is_noted),
+		WALK_TEST(an_unreadable_directory_is_noted_and_the_walk_goes_on),
+		WALK_TEST(what_is_marked_nodump_is_left_out_when_asked),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -55,7 +55,9 @@ struct tk_blob_info {
 struct tk_sealer;
 TK_MUST_CHECK enum tk_rc tk_sealer_new(struct tk_sealer **out, struct tk_err *err);
 void tk_sealer_cleanup(struct tk_sealer **sealer);
-/* Compresses (codec and level are the wish; raw when it does not shrink), seals and digests blob number `blob` of the pack. `sealed` is cleared first. */
+/* Compresses (codec and level are the wish; raw when it does not shrink), seals and digests blob number `blob` of the pack. `sealed` is cleared first.
+ * The number is the nonce: never seal two different blobs under one number of a pack; a pack that failed is given up, and begun anew under a new head.
+ * Errors: TK_EINVAL (number, type or length out of range), TK_EUNSUPPORTED, TK_ENOMEM, TK_EIO. */
 TK_MUST_CHECK enum tk_rc tk_seal_blob(struct tk_sealer *sealer, const struct tk_pack_head *head, uint32_t blob, enum tk_blob_type type,
 				      enum tk_codec codec, int level, const void *plain, size_t plain_bytes, struct tk_buf *sealed,
 				      struct tk_blob_info *info, struct tk_err *err);

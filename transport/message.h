@@ -23,6 +23,12 @@ enum tk_role {
 	TK_ROLE_RECOVERY = 5,        /* without a certificate: RECOVER frames only */
 };
 
+/* What signatures over a connection begin with, and where the channel's own value comes from. */
+#define TK_OPERATOR_LABEL "EXPORTER-twinkeep-operator"
+#define TK_OPERATOR_PREFIX "twinkeep operator"
+#define TK_RECOVER_LABEL "EXPORTER-twinkeep-recover"
+#define TK_RECOVER_PREFIX "twinkeep recover"
+
 #define TK_FRAME_NAMES_MAX 32768u
 #define TK_POINT_ROW_BYTES 56u
 

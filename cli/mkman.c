@@ -222,13 +222,29 @@ main_page(FILE *to)
 static void
 daemon_page(FILE *to)
 {
+	static const char *const uses[] = {
+		"[--home DIR] [--foreground] [-v] [-q]",
+		"init [--home DIR] --invite FILE [--listen ADDRESS:PORT]... [--vault DIR]",
+		"accept [--home DIR] --invite FILE",
+		"peers [--home DIR]",
+		"revoke [--home DIR] NAME",
+	};
+
 	head(to, "twinkeepd", "8", "the daemon of a site");
-	fputs(".SH SYNOPSIS\n\\fBtwinkeepd\\fR [\\fB\\-\\-home\\fR \\fIDIR\\fR] [\\fIOPTION\\fR...]\n.SH DESCRIPTION\n", to);
-	line(to, "twinkeepd stores recovery points in a vault, gives signed receipts for them, keeps its peers and itself complete, checks every "
-		"byte it holds from time to time, and drops what the keep rules no longer want. It is configured by the daemon section of "
-		"twinkeep.conf in its home, and unlocks by the home's machine slot. It cannot read what it stores.");
-	fputs(".SH OPTIONS\n", to);
-	options_put(to, TK_OPT_BIT(TK_OPT_HOME) | TK_OPT_BIT(TK_OPT_VERBOSE) | TK_OPT_BIT(TK_OPT_QUIET) | TK_OPT_BIT(TK_OPT_HELP));
+	fputs(".SH SYNOPSIS\n", to);
+	for (size_t i = 0; i < sizeof(uses) / sizeof(uses[0]); i++) {
+		fputs(i ? ".br\n\\fBtwinkeepd\\fR " : "\\fBtwinkeepd\\fR ", to);
+		put(to, uses[i]);
+		putc('\n', to);
+	}
+	fputs(".SH DESCRIPTION\n", to);
+	line(to, "twinkeepd stores recovery points in a vault, gives signed receipts for them, and serves them to the sources and operators that "
+		"are registered. It cannot read what it stores. It is configured by the daemon section of twinkeepd.conf in its home, or of "
+		"twinkeep.conf when the former is not there. SIGHUP reloads certificates and peers and closes the sessions of revoked ones; "
+		"SIGTERM lets what is in flight come to its end. twinkeepd.pid and twinkeepd.addr in the home say who runs and where it listens.\n\n"
+		"init makes the home of a new site from the invitation that \"twinkeep site invite\" wrote; accept lets a further source in; "
+		"peers lists who is registered; revoke takes a peer's rights away. Delete invitations after use: they hold a private key.\n\n"
+		"Exit status 0: stopped on request; 2: usage or configuration; 9: another process serves the vault; 1: other faults.");
 	fputs(".SH SEE ALSO\n.BR twinkeep (1),\n.BR twinkeep.conf (5)\n", to);
 }
 

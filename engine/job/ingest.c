@@ -1,0 +1,258 @@
+#include "engine/job/ingest.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "engine/base/hex.h"
+#include "engine/fsio/openat.h"
+#include "engine/job/ingest_core.h"
+
+#define DELTA_MIN_DEFAULT (1u << 20)
+
+enum tk_rc
+tk_ingest_break(struct tk_ingest *ingest, enum tk_rc rc)
+{
+	ingest->broken = true;
+	return rc;
+}
+
+bool
+tk_ingest_broken(const struct tk_ingest *ingest)
+{
+	return ingest->broken;
+}
+
+const struct tk_ingest_stats *
+tk_ingest_stats(const struct tk_ingest *ingest)
+{
+	return &ingest->stats;
+}
+
+void
+tk_content_release(struct tk_content *content)
+{
+	free(content->extents);
+	memset(content, 0, sizeof(*content));
+}
+
+void
+tk_sig_name(const struct tk_digest *digest, char dst[TK_SIG_NAME_MAX])
+{
+	tk_hex_encode(digest->b, sizeof(digest->b), dst);
+}
+
+void
+tk_meta_name(struct tk_packtab *packs, struct tk_blob_ref ref, char dst[TK_SIG_NAME_MAX])
+{
+	struct tk_pack_name name = tk_packtab_name(packs, ref.pack);
+
+	tk_hex_encode(name.b, sizeof(name.b), dst);
+	(void)snprintf(dst + 2 * sizeof(name.b), TK_SIG_NAME_MAX - 2 * sizeof(name.b), "-%x", ref.blob);
+}
+
+enum tk_rc
+tk_ingest_window(struct tk_ingest *ingest, size_t len_bytes, struct tk_err *err)
+{
+	uint8_t *grown;
+
+	if (len_bytes <= ingest->window_cap)
+		return TK_OK;
+	free(ingest->window);
+	ingest->window_cap = 0;
+	ingest->window = grown = malloc(len_bytes);
+	if (!grown)
+		return tk_ingest_break(ingest, tk_err_set(err, TK_ENOMEM, "no memory for %zu bytes of a file", len_bytes));
+	ingest->window_cap = len_bytes;
+	return TK_OK;
+}
+
+/* ---- where segment maps go and come from ---- */
+
+static enum tk_rc
+sink_place(void *ctx, uint32_t *pack, struct tk_err *err)
+{
+	struct tk_ingest *ingest = ctx;
+
+	return tk_packer_place(ingest->opts.packer, pack, err);
+}
+
+static enum tk_rc
+sink_put(void *ctx, enum tk_blob_type type, const void *plain, size_t plain_bytes, const struct tk_blob_ref *refs, size_t ref_count,
+	 struct tk_blob_ref *ref, struct tk_err *err)
+{
+	struct tk_ingest *ingest = ctx;
+	char name[TK_SIG_NAME_MAX];
+	enum tk_rc rc = tk_packer_put(ingest->opts.packer, type, plain, plain_bytes, refs, ref_count, ref, err);
+
+	if (rc)
+		return rc;
+	tk_meta_name(ingest->opts.packs, *ref, name);
+	return tk_localstore_put(ingest->opts.local, TK_LOCAL_META, name, plain, plain_bytes, err);
+}
+
+static enum tk_rc
+source_read(void *ctx, struct tk_blob_ref ref, enum tk_blob_type type, struct tk_buf *plain, struct tk_err *err)
+{
+	struct tk_ingest *ingest = ctx;
+	char name[TK_SIG_NAME_MAX];
+	enum tk_rc rc;
+
+	tk_meta_name(ingest->opts.packs, ref, name);
+	rc = tk_localstore_get(ingest->opts.local, TK_LOCAL_META, name, plain, err);
+	if (rc != TK_ENOENT)
+		return rc;
+	if ((rc = ingest->opts.remote.read(ingest->opts.remote.ctx, ref, type, plain, err)))
+		return rc;
+	return tk_localstore_put(ingest->opts.local, TK_LOCAL_META, name, plain->data, plain->len_bytes, err);
+}
+
+/* ---- files ---- */
+
+static enum tk_rc
+take_old(const struct tk_entry *old, struct tk_content *out, struct tk_err *err)
+{
+	out->unchanged = true;
+	out->kind = old->kind;
+	out->segments = old->segments;
+	out->extent_count = 0;
+	for (size_t i = 0; i < old->extent_count; i++) {
+		enum tk_rc rc = tk_extents_append(&out->extents, &out->extent_count, &out->extent_cap, old->extents[i], err);
+
+		if (rc)
+			return rc;
+	}
+	return TK_OK;
+}
+
+/* A file that fits one chunk: read whole, often one blob's small part. */
+static enum tk_rc
+ingest_small(struct tk_ingest *ingest, int fd, uint64_t size_bytes, const struct tk_entry *old, struct tk_content *out, struct tk_err *err)
+{
+	struct tk_extent_list list = {out->extents, 0, out->extent_cap};
+	size_t got = 0;
+	enum tk_rc rc;
+
+	if ((rc = tk_ingest_window(ingest, ingest->cdc.max_bytes, err)) ||
+	    (rc = tk_pread_full(fd, ingest->window, (size_t)size_bytes, 0, &got, "file", err)))
+		return rc;
+	ingest->stats.read_bytes += got;
+	out->size_bytes = got;
+	if ((rc = tk_content_hash_all(ingest->hash, ingest->window, got, &out->digest, err)))
+		return tk_ingest_break(ingest, rc);
+	if (old && old->meta.size_bytes == got && memcmp(&old->content, &out->digest, sizeof(out->digest)) == 0)
+		return take_old(old, out, err);
+	out->kind = got > 0 ? TK_CONTENT_EXTENTS : TK_CONTENT_NONE;
+	rc = tk_ingest_chunks(ingest, ingest->window, got, &out->digest, &list, err);
+	out->extents = list.rows;
+	out->extent_count = list.count;
+	out->extent_cap = list.cap;
+	return rc;
+}
+
+static bool
+moved_on(const struct tk_stat *before, const struct tk_stat *after)
+{
+	return before->size_bytes != after->size_bytes || before->mtime_s != after->mtime_s || before->mtime_ns != after->mtime_ns ||
+	       before->ctime_s != after->ctime_s || before->ctime_ns != after->ctime_ns;
+}
+
+enum tk_rc
+tk_ingest_file(struct tk_ingest *ingest, int fd, const char *name, const struct tk_entry *old, struct tk_content *out, struct tk_err *err)
+{
+	if (old && old->meta.type != TK_FT_REG)
+		old = NULL;
+	for (unsigned attempt = 0;; attempt++) {
+		struct tk_stat after;
+		enum tk_rc rc;
+
+		out->unchanged = out->inconsistent = false;
+		out->extent_count = 0;
+		out->kind = TK_CONTENT_NONE;
+		if ((rc = tk_stat_fd(fd, &out->st, err)))
+			return rc;
+		if (out->st.size_bytes <= ingest->cdc.max_bytes)
+			rc = ingest_small(ingest, fd, out->st.size_bytes, old, out, err);
+		else
+			rc = tk_ingest_large(ingest, fd, name, out->st.size_bytes, old, out, err);
+		if (rc || (rc = tk_stat_fd(fd, &after, err)))
+			return rc;
+		if (!moved_on(&out->st, &after))
+			return TK_OK;
+		if (attempt >= ingest->opts.retries) {
+			out->inconsistent = true;
+			return TK_OK;
+		}
+	}
+}
+
+enum tk_rc
+tk_ingest_keep(struct tk_ingest *ingest, const struct tk_entry *entry, struct tk_err *err)
+{
+	char name[TK_SIG_NAME_MAX];
+	struct tk_segment *segments = NULL;
+	size_t count = 0;
+	enum tk_rc rc;
+
+	if (entry->meta.type != TK_FT_REG || entry->meta.size_bytes < ingest->opts.delta_min_bytes)
+		return TK_OK;
+	tk_sig_name(&entry->content, name);
+	if ((rc = tk_localstore_mark(ingest->opts.local, TK_LOCAL_SIGNATURE, name, err)) || entry->kind != TK_CONTENT_SEGMENTS)
+		return rc;
+	/* Reading the tree marks its nodes; the maps below are not touched. */
+	if ((rc = tk_segments_read(&ingest->source, ingest->opts.packs, entry->segments, entry->meta.size_bytes, ingest->opts.segment_bytes,
+				   &segments, &count, err)))
+		return rc;
+	for (size_t i = 0; i < count && !rc; i++) {
+		tk_sig_name(&segments[i].digest, name);
+		rc = tk_localstore_mark(ingest->opts.local, TK_LOCAL_SIGNATURE, name, err);
+		tk_meta_name(ingest->opts.packs, segments[i].base, name);
+		rc = rc ? rc : tk_localstore_mark(ingest->opts.local, TK_LOCAL_META, name, err);
+		for (unsigned k = 0; k < segments[i].overlay_count && !rc; k++) {
+			tk_meta_name(ingest->opts.packs, segments[i].overlays[k], name);
+			rc = tk_localstore_mark(ingest->opts.local, TK_LOCAL_META, name, err);
+		}
+	}
+	free(segments);
+	return rc;
+}
+
+enum tk_rc
+tk_ingest_new(const struct tk_ingest_opts *opts, struct tk_ingest **out, struct tk_err *err)
+{
+	TK_AUTO(tk_ingest_cleanup) struct tk_ingest *ingest = calloc(1, sizeof(*ingest));
+	enum tk_rc rc;
+
+	if (!ingest)
+		return tk_err_set(err, TK_ENOMEM, "no memory for a run");
+	ingest->opts = *opts;
+	if (ingest->opts.segment_bytes == 0)
+		ingest->opts.segment_bytes = TK_SEGMENT_BYTES;
+	if (ingest->opts.delta_min_bytes == 0)
+		ingest->opts.delta_min_bytes = DELTA_MIN_DEFAULT;
+	ingest->sink = (struct tk_page_sink){.ctx = ingest, .place = sink_place, .put = sink_put};
+	ingest->source = (struct tk_blob_source){.ctx = ingest, .read = source_read};
+	if ((rc = tk_cdc_init(&ingest->cdc, opts->keys->chunk_key, opts->chunk_min_bytes ? opts->chunk_min_bytes : TK_CDC_MIN_BYTES,
+			      opts->chunk_avg_bytes ? opts->chunk_avg_bytes : TK_CDC_AVG_BYTES,
+			      opts->chunk_max_bytes ? opts->chunk_max_bytes : TK_CDC_MAX_BYTES, err)) ||
+	    (rc = tk_hmac_ctx_new(opts->suite, opts->keys->dedup_key, TK_KEY_BYTES, &ingest->dedup_prf, err)) ||
+	    (rc = tk_content_hash_new(opts->suite, ingest->opts.segment_bytes, &ingest->hash, err)))
+		return rc;
+	*out = ingest;
+	ingest = NULL;
+	return TK_OK;
+}
+
+void
+tk_ingest_cleanup(struct tk_ingest **slot)
+{
+	struct tk_ingest *ingest = *slot;
+
+	if (!ingest)
+		return;
+	tk_hmac_ctx_cleanup(&ingest->dedup_prf);
+	tk_content_hash_cleanup(&ingest->hash);
+	free(ingest->window);
+	free(ingest);
+	*slot = NULL;
+}

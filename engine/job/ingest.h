@@ -1,0 +1,78 @@
+/* ingest.h -- the content of files becomes extents: read, digest, compare, delta, chunk, dedup.
+ *
+ * Used by the run's thread. What a file held in the version before comes as its old manifest entry; where content did not change, its old
+ * extents are taken over. New bytes go to the packer, new segment maps too. */
+#ifndef TK_JOB_INGEST_H
+#define TK_JOB_INGEST_H
+
+#include <stdatomic.h>
+
+#include "engine/catalog/dedup.h"
+#include "engine/catalog/localstore.h"
+#include "engine/fsio/fstat.h"
+#include "engine/job/packer.h"
+#include "engine/vault/entry.h"
+#include "engine/vault/segmap.h"
+
+enum tk_signature_when { TK_SIGN_FIRST_CHANGE, TK_SIGN_AT_ONCE, TK_SIGN_NEVER };
+
+struct tk_ingest_opts {
+	enum tk_suite suite;                  /* pointers are borrowed until cleanup */
+	const struct tk_domain_keys *keys;
+	struct tk_packtab *packs;
+	struct tk_packer *packer;
+	struct tk_dedup *dedup;
+	struct tk_localstore *local;
+	/* Metadata blobs that the local store does not have: from a site. */
+	struct tk_blob_source remote;
+	uint32_t segment_bytes;               /* 0: 64 MiB */
+	size_t chunk_min_bytes, chunk_avg_bytes, chunk_max_bytes; /* 0: defaults of cdc.h */
+	uint64_t delta_min_bytes;             /* smaller files are never delta'd; 0: 1 MiB */
+	size_t block_bytes;                   /* of signatures; 0: by kind and size */
+	enum tk_signature_when signature;
+	unsigned retries;                     /* of files that change while they are read */
+	const atomic_bool *cancel;            /* may be NULL */
+	/* Told of each dedup hit, so that the run knows which packs it builds on. May be NULL. */
+	void (*on_reuse)(void *ctx, struct tk_blob_ref ref);
+	void *ctx;
+};
+
+/* What one file's content became. */
+struct tk_content {
+	uint64_t size_bytes;                  /* as read */
+	struct tk_digest digest;
+	enum tk_content_kind kind;
+	struct tk_extent *extents;            /* owned */
+	size_t extent_count, extent_cap;
+	struct tk_blob_ref segments;
+	bool inconsistent;                    /* changed while it was read, every time */
+	bool unchanged;                       /* same digest as the old entry's */
+	struct tk_stat st;                    /* taken before the reading that counts */
+};
+void tk_content_release(struct tk_content *content);
+
+struct tk_ingest_stats {
+	uint64_t read_bytes;
+	uint64_t literal_bytes;               /* new data and literals, before compression */
+	uint64_t copied_bytes;                /* found in the version before by a delta */
+};
+
+struct tk_ingest;
+TK_MUST_CHECK enum tk_rc tk_ingest_new(const struct tk_ingest_opts *opts, struct tk_ingest **out, struct tk_err *err);
+void tk_ingest_cleanup(struct tk_ingest **ingest);
+
+/*
+ * Reads the regular file `fd` (borrowed). old (may be NULL) is its entry in the version before. name is for guessing the kind of file. *out is overwritten
+ * (initialise it with zeros once; memory is reused). Errors: TK_EIO, TK_EDENIED: this file cannot be read (the caller notes it and goes on) unless
+ * tk_ingest_broken says that the run itself failed; TK_ECANCELLED.
+ */
+TK_MUST_CHECK enum tk_rc tk_ingest_file(struct tk_ingest *ingest, int fd, const char *name, const struct tk_entry *old, struct tk_content *out,
+					struct tk_err *err);
+/* True when the last error was not the file's but the run's (memory, spool, keys). */
+bool tk_ingest_broken(const struct tk_ingest *ingest);
+const struct tk_ingest_stats *tk_ingest_stats(const struct tk_ingest *ingest);
+
+/* An old entry is carried over unread: keeps what is stored locally about it from being swept. */
+TK_MUST_CHECK enum tk_rc tk_ingest_keep(struct tk_ingest *ingest, const struct tk_entry *entry, struct tk_err *err);
+
+#endif

@@ -1,0 +1,50 @@
+/* scan.h -- one pass over the data: a merge-join of the sorted walk with the cached pages of the point before.
+ *
+ * What did not change is carried over, whole pages undecoded where possible; what did is read (ingest.h). The new manifest goes to the packer as pages, and to the
+ * catalog with its sidecars. Run by the run's thread. */
+#ifndef TK_JOB_SCAN_H
+#define TK_JOB_SCAN_H
+
+#include "engine/catalog/catalog.h"
+#include "engine/fsio/walk.h"
+#include "engine/job/ingest.h"
+#include "engine/job/progress.h"
+
+enum tk_scan_note {
+	TK_NOTE_UNREADABLE,                   /* counts: the point lacks it */
+	TK_NOTE_VANISHED,
+	TK_NOTE_INCONSISTENT,                 /* changed while it was read, every time */
+	TK_NOTE_SKIPPED,                      /* socket, other file system, excluded ... */
+	TK_NOTE_SILENT_CHANGE,                /* read again by plan: content differs though nothing said so */
+};
+
+struct tk_scan_opts {
+	enum tk_suite suite;                  /* pointers are borrowed during the call */
+	struct tk_packtab *packs;
+	struct tk_packer *packer;
+	struct tk_ingest *ingest;
+	struct tk_catalog *catalog;
+	bool has_current;                     /* the catalog has a current point to compare with */
+	struct tk_catalog_writer *writer;
+	const struct tk_walk_opts *walk;      /* its on_note is replaced */
+	int64_t scan_start_ns;
+	int64_t last_scan_ns;                 /* of the current point; 0: none */
+	int64_t reread_period_s;              /* every carried-over file is read again within this time; 0: never */
+	uint64_t expected_files, expected_bytes; /* of the point before, for progress */
+	const atomic_bool *cancel;
+	struct tk_progress progress;
+	/* Called by the scanning thread. err may be NULL. */
+	void (*on_note)(void *ctx, enum tk_scan_note note, const char *path, const struct tk_err *err);
+	void *ctx;
+};
+
+struct tk_scan_stats {
+	uint64_t entries, files, total_bytes; /* in the new point; files: all but directories */
+	uint64_t files_new, files_changed, files_removed, files_unreadable, files_inconsistent;
+	bool changed;                         /* the tree differs from the point before in any way */
+};
+
+/* *root: the root page (caller releases). Errors: TK_ECORRUPT: the catalog is damaged; TK_ECANCELLED; those of ingest and packer. */
+TK_MUST_CHECK enum tk_rc tk_scan_run(const struct tk_scan_opts *opts, struct tk_page_info *root, struct tk_scan_stats *stats, struct tk_err *err);
+
+#endif

@@ -11,8 +11,8 @@
 #define INLINE_EXTENT_BYTES 2048u
 /* A segment is searched for in its own place and in its neighbours'. */
 #define OLD_NEIGHBOURS 3u
-/* librsync's search through bytes that match nothing is slow: given up after this much. */
-#define MISS_LIMIT_BYTES (8u << 20)
+/* librsync's search through bytes that match nothing is slow: it skips ahead after this much. */
+#define MISS_LIMIT_BYTES (1u << 20)
 
 /* The version before, as far as it was looked at. */
 struct old_file {

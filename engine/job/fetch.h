@@ -1,0 +1,52 @@
+/* fetch.h -- reads blobs from whatever sites can serve them, opened and checked.
+ *
+ * Every blob is authenticated. A site that does not answer is left out for the rest of the job; a blob that is missing or damaged at one site is
+ * asked for at the next. Reads are spread over all sites. Any thread; memory is bounded by the caches. */
+#ifndef TK_JOB_FETCH_H
+#define TK_JOB_FETCH_H
+
+#include <stdatomic.h>
+
+#include "engine/vault/pack.h"
+#include "engine/vault/segmap.h"
+#include "engine/vault/store.h"
+
+struct tk_fetch_opts {
+	const struct tk_site *sites;          /* borrowed until cleanup, like all here */
+	size_t site_count;
+	const struct tk_domain_keys *keys;
+	struct tk_packtab *packs;
+	size_t cache_bytes;                   /* of opened blobs; 0: 48 MiB */
+	/* Told of each site that fails and of each blob found damaged or missing; any thread; may be NULL. */
+	void (*on_fault)(void *ctx, const char *site, const struct tk_err *err);
+	void *ctx;
+};
+
+struct tk_fetch;
+TK_MUST_CHECK enum tk_rc tk_fetch_new(const struct tk_fetch_opts *opts, struct tk_fetch **out, struct tk_err *err);
+void tk_fetch_cleanup(struct tk_fetch **fetch);
+
+/* A blob in the cache; held until released. */
+struct tk_fetched;
+/* type: what it must be. Errors: TK_EUNREACH (no site left), TK_EMISSING, TK_ECORRUPT (at every site), TK_EKEY. */
+TK_MUST_CHECK enum tk_rc tk_fetch_blob(struct tk_fetch *fetch, struct tk_blob_ref ref, enum tk_blob_type type, struct tk_fetched **out,
+				       struct tk_err *err);
+const uint8_t *tk_fetched_data(const struct tk_fetched *blob, size_t *len_bytes);
+void tk_fetch_release(struct tk_fetch *fetch, struct tk_fetched *blob);
+
+/* The same as a blob source (copies): for pages and maps. */
+struct tk_blob_source tk_fetch_source(struct tk_fetch *fetch);
+
+/* A pack's index, held until released. */
+TK_MUST_CHECK enum tk_rc tk_fetch_index(struct tk_fetch *fetch, uint32_t pack, const struct tk_pack_index **out, struct tk_err *err);
+void tk_fetch_index_release(struct tk_fetch *fetch, const struct tk_pack_index *index);
+
+/* Runs one call on a session with a given site (or, with site == SIZE_MAX, any that works). */
+TK_MUST_CHECK enum tk_rc tk_fetch_with_session(struct tk_fetch *fetch, size_t site, enum tk_rc (*call)(struct tk_store *store, void *arg, struct tk_err *err),
+					       void *arg, struct tk_err *err);
+
+uint64_t tk_fetch_bytes(const struct tk_fetch *fetch);              /* sealed bytes read from sites */
+bool tk_fetch_site_used(const struct tk_fetch *fetch, size_t site);
+bool tk_fetch_site_failed(const struct tk_fetch *fetch, size_t site);
+
+#endif

@@ -361,6 +361,24 @@ segment_extents(struct large_file *file, size_t index, size_t len, struct tk_ext
 	return rc ? tk_ingest_break(ingest, rc) : TK_OK;
 }
 
+/* Of the segment in the window. */
+static enum tk_rc
+segment_digest(struct tk_ingest *ingest, size_t len, struct tk_digest *out, struct tk_err *err)
+{
+	const struct tk_digest *segments;
+	struct tk_digest whole;
+	size_t count = 0;
+	enum tk_rc rc;
+
+	if ((rc = tk_content_hash_all(ingest->hash, ingest->window, len, &whole, err)))
+		return rc;
+	segments = tk_content_hash_segments(ingest->hash, &count);
+	if (count != 1)
+		return tk_err_set(err, TK_EINVAL, "a segment longer than a segment");
+	*out = segments[0];
+	return TK_OK;
+}
+
 static enum tk_rc
 ingest_segment(struct large_file *file, size_t index, struct tk_err *err)
 {
@@ -377,7 +395,7 @@ ingest_segment(struct large_file *file, size_t index, struct tk_err *err)
 	ingest->stats.read_bytes += got;
 	/* It shrank while it was read: the rest is zeros for this attempt, which the caller sees was not consistent. */
 	memset(ingest->window + got, 0, want - got);
-	if ((rc = tk_content_hash_segment(ingest->hash, ingest->window, want, &file->digests[index], err)))
+	if ((rc = segment_digest(ingest, want, &file->digests[index], err)))
 		return tk_ingest_break(ingest, rc);
 	if (same_as_old(file, index, want)) {
 		rc = keep_old_segment(file, index, err);

@@ -1,0 +1,188 @@
+#include "engine/job/backup.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "engine/base/clock.h"
+#include "engine/job/backup_core.h"
+
+#define NS_PER_MS 1000000LL
+/* Local facts that nothing names any more are swept now and then: marking them all costs a look at every large file. */
+#define SWEEP_EVERY 16u
+
+void
+tk_backup_result_release(struct tk_backup_result *result)
+{
+	free(result->sites);
+	memset(result, 0, sizeof(*result));
+}
+
+static void
+run_close(struct tk_run *run)
+{
+	/* The packer's writer may still be telling the sites of packs: it ends first. */
+	tk_packer_cleanup(&run->packer);
+	tk_sites_cleanup(&run->sites);
+	tk_ingest_cleanup(&run->ingest);
+	tk_catalog_writer_cleanup(&run->writer);
+	tk_fetch_cleanup(&run->fetch);
+	tk_dedup_cleanup(&run->dedup);
+	tk_localstore_cleanup(&run->local);
+	tk_catalog_cleanup(&run->catalog);
+	tk_spool_cleanup(&run->spool);
+	tk_journal_cleanup(&run->journal);
+	tk_packtab_cleanup(&run->packs);
+	tk_epoch_release(&run->verdict.epoch);
+	tk_leftovers_release(&run->left);
+	tk_page_info_release(&run->root);
+	tk_point_release(&run->point);
+	tk_buf_release(&run->record);
+	if (run->lock_fd >= 0)
+		close(run->lock_fd);
+}
+
+static enum tk_rc
+open_sites(struct tk_run *run, struct tk_err *err)
+{
+	const struct tk_backup_opts *opts = run->opts;
+	struct tk_sites_opts sites = {.sites = opts->sites, .count = opts->site_count, .domain = &opts->domain, .genesis = opts->genesis,
+				      .journal = run->journal, .spool = run->spool, .log = opts->log};
+	struct tk_epoch_opts epoch = {.site_count = opts->site_count, .journal = run->journal, .domain = &opts->domain, .ring = opts->ring,
+				      .incarnation = &opts->incarnation, .first_grant = opts->first_grant, .votes_suffice = opts->votes_suffice,
+				      .ctx = opts->judge_ctx, .log = opts->log};
+	enum tk_rc rc = tk_sites_open(&sites, &run->sites, err);
+
+	if (rc)
+		return rc;
+	tk_sites_wait_open(run->sites, tk_clock_mono_ns() + opts->open_timeout_ms * NS_PER_MS);
+	epoch.sites = run->sites;
+	rc = tk_epoch_settle(&epoch, &run->verdict, err);
+	run->result->possibly_fenced = run->verdict.possibly_fenced;
+	run->result->epoch_won = run->verdict.won_now && run->verdict.epoch.epoch > 1 ? run->verdict.epoch.epoch : 0;
+	return rc;
+}
+
+static void
+on_pack(void *ctx, const struct tk_pack_ident *ident)
+{
+	struct tk_run *run = ctx;
+
+	tk_sites_send_pack(run->sites, &ident->name);
+}
+
+/* A chunk was found in a pack that an interrupted run left: the pack goes out with this point. */
+static void
+on_reuse(void *ctx, struct tk_blob_ref ref)
+{
+	struct tk_run *run = ctx;
+
+	for (size_t i = 0; i < run->left.count; i++) {
+		if (run->left.numbers[i] != ref.pack || run->left.used[i])
+			continue;
+		run->left.used[i] = true;
+		tk_sites_send_pack(run->sites, &run->left.idents[i].name);
+	}
+}
+
+static enum tk_rc
+open_pipeline(struct tk_run *run, struct tk_err *err)
+{
+	const struct tk_backup_opts *opts = run->opts;
+	struct tk_packer_opts packer = {.keys = run->keys, .suite = opts->ring->suite, .incarnation = opts->incarnation, .packs = run->packs,
+					.spool = run->spool, .codec = opts->codec, .level = opts->level, .threads = opts->threads,
+					.pack_plain_bytes = opts->pack_plain_bytes, .on_pack = on_pack, .ctx = run};
+	struct tk_ingest_opts ingest = {.suite = opts->ring->suite, .keys = run->keys, .packs = run->packs, .dedup = run->dedup,
+					.local = run->local, .remote = tk_fetch_source(run->fetch), .segment_bytes = opts->segment_bytes,
+					.chunk_min_bytes = opts->chunk_min_bytes, .chunk_avg_bytes = opts->chunk_avg_bytes,
+					.chunk_max_bytes = opts->chunk_max_bytes, .delta_min_bytes = opts->delta_min_bytes,
+					.block_bytes = opts->block_bytes, .signature = opts->signature, .retries = opts->retries,
+					.cancel = opts->cancel, .on_reuse = on_reuse, .ctx = run};
+	enum tk_rc rc;
+
+	if ((rc = tk_packer_new(&packer, &run->packer, err)))
+		return rc;
+	ingest.packer = run->packer;
+	if ((rc = tk_ingest_new(&ingest, &run->ingest, err)))
+		return rc;
+	return tk_catalog_writer_begin(run->catalog, &run->writer, err);
+}
+
+static enum tk_rc
+scan(struct tk_run *run, struct tk_err *err)
+{
+	const struct tk_backup_opts *opts = run->opts;
+	struct tk_walk_opts walk = {.roots = opts->roots, .root_count = opts->root_count, .exclude = opts->exclude,
+				    .cross_file_systems = opts->cross_file_systems, .skip_caches = opts->skip_caches,
+				    .skip_nodump = opts->skip_nodump, .skip_dirs = opts->skip_dirs, .skip_dir_count = opts->skip_dir_count,
+				    .tmp_dir = opts->state_dir};
+	struct tk_scan_opts scan_opts = {.suite = opts->ring->suite, .packs = run->packs, .packer = run->packer, .ingest = run->ingest,
+					 .catalog = run->catalog, .has_current = run->has_current, .writer = run->writer, .walk = &walk,
+					 .scan_start_ns = run->start_ns, .reread_period_s = opts->reread_period_s, .cancel = opts->cancel,
+					 .progress = opts->progress, .on_note = opts->on_note, .ctx = opts->note_ctx};
+	const struct tk_ingest_stats *stats;
+	enum tk_rc rc;
+
+	if (run->has_current) {
+		scan_opts.last_scan_ns = run->current.scan_start_ns;
+		scan_opts.expected_files = run->current.files;
+		scan_opts.expected_bytes = run->current.total_bytes;
+	}
+	rc = tk_scan_run(&scan_opts, &run->root, &run->result->scan, err);
+	stats = tk_ingest_stats(run->ingest);
+	run->result->read_bytes = stats->read_bytes;
+	run->result->literal_bytes = stats->literal_bytes;
+	run->result->copied_bytes = stats->copied_bytes;
+	run->scan_end_ns = run->result->created_ns = tk_clock_wall_ns();
+	return rc;
+}
+
+/* Nothing of this fails a run that is stored: it costs disk until the next one. */
+static void
+tidy(struct tk_run *run)
+{
+	struct tk_err err;
+
+	if (tk_run_clean_spool(run, &err))
+		tk_log_event(run->opts->log, TK_LOG_WARN, "spool", "reason=\"%s\"", err.text);
+	if (run->point.at.sequence % SWEEP_EVERY == 0 &&
+	    (tk_localstore_sweep(run->local, TK_LOCAL_SIGNATURE, &err) || tk_localstore_sweep(run->local, TK_LOCAL_META, &err)))
+		tk_log_event(run->opts->log, TK_LOG_WARN, "sweep", "reason=\"%s\"", err.text);
+}
+
+static enum tk_rc
+run_all(struct tk_run *run, struct tk_err *err)
+{
+	enum tk_rc rc;
+
+	if ((rc = tk_run_open_state(run, err)) || (rc = open_sites(run, err)) || (rc = tk_run_settle_past(run, err)) ||
+	    (rc = tk_run_settle_catalog(run, err)) || (rc = open_pipeline(run, err)) || (rc = scan(run, err)))
+		return rc;
+	if (run->opts->dry_run)
+		return TK_OK;
+	if ((rc = tk_run_make_point(run, err)) || (rc = tk_run_publish(run, err)))
+		return rc;
+	tidy(run);
+	return TK_OK;
+}
+
+enum tk_rc
+tk_backup_run(const struct tk_backup_opts *opts, struct tk_backup_result *result, struct tk_err *err)
+{
+	struct tk_run run = {.opts = opts, .result = result, .lock_fd = -1, .start_ns = tk_clock_wall_ns()};
+	int64_t began_ns = tk_clock_mono_ns();
+	enum tk_rc rc;
+
+	memset(result, 0, sizeof(*result));
+	result->sites = calloc(opts->site_count + 1, sizeof(*result->sites));
+	run.keys = tk_keyring_domain(opts->ring, &opts->domain);
+	if (!result->sites || !run.keys || opts->site_count == 0)
+		rc = tk_err_set(err, result->sites ? TK_ECONFIG : TK_ENOMEM, "dataset %s has no key or no site", opts->dataset_name);
+	else
+		rc = run_all(&run, err);
+	if (rc && run.sites)
+		tk_sites_stop(run.sites);
+	run_close(&run);
+	result->elapsed_ns = tk_clock_mono_ns() - began_ns;
+	return rc;
+}

@@ -1,0 +1,88 @@
+/* backup.h -- one run: scan, delta, seal, ship, until the ack rule is met or cannot be.
+ *
+ * The caller (cli) gives everything by value or borrowed; nothing here reads a configuration, prints or exits. One run of a dataset at a time: a lock in the
+ * state directory sees to it (TK_ELOCKED).
+ *
+ * What is durable when tk_backup_run returns TK_OK: the point is journaled here, and is held, complete, by every site that gave a receipt. */
+#ifndef TK_JOB_BACKUP_H
+#define TK_JOB_BACKUP_H
+
+#include "engine/base/log.h"
+#include "engine/codec/codec.h"
+#include "engine/job/scan.h"
+#include "engine/vault/keyring.h"
+#include "engine/vault/store.h"
+
+struct tk_backup_opts {
+	const char *dataset_name, *source_name;
+	const char *state_dir;
+	const struct tk_keyring *ring;
+	struct tk_id domain;
+	struct tk_id incarnation;
+	const struct tk_buf *genesis, *first_grant; /* records made by init */
+
+	const char *const *roots;
+	size_t root_count;
+	const struct tk_exclude *exclude;     /* compiled; may be NULL */
+	bool cross_file_systems, skip_caches, skip_nodump;
+	const struct tk_dev_ino *skip_dirs;   /* homes, spools and vaults of this machine */
+	size_t skip_dir_count;
+
+	const struct tk_site *sites;
+	size_t site_count;
+	int64_t open_timeout_ms;              /* how long to wait for sites before the scan begins */
+	int64_t linger_ms;                    /* once the ack rule is met, how long the other sites may go on */
+
+	enum tk_codec codec;
+	int level;
+	unsigned threads;
+	enum tk_signature_when signature;
+	size_t block_bytes;
+	uint64_t delta_min_bytes;
+	unsigned retries;
+	int64_t reread_period_s;
+	uint64_t spool_max_bytes;             /* kept for sites that are behind; 0: no bound */
+	bool dry_run;
+
+	/* Sizes that tests make tiny; 0: the defaults. */
+	uint32_t segment_bytes, pack_plain_bytes;
+	size_t chunk_min_bytes, chunk_avg_bytes, chunk_max_bytes;
+
+	/* The ack rule, decided outside (policies/ack.h). */
+	void (*judge)(void *ctx, const bool *has_receipt, size_t count, bool *met, bool *safe);
+	bool (*votes_suffice)(void *ctx, const bool *voted, size_t count);
+	void *judge_ctx;
+
+	const atomic_bool *cancel;
+	struct tk_progress progress;
+	void (*on_note)(void *ctx, enum tk_scan_note note, const char *path, const struct tk_err *err);
+	void *note_ctx;
+	const struct tk_log *log;
+};
+
+struct tk_backup_site {
+	bool has_receipt;
+	int64_t receipt_ns;
+	struct tk_digest receipt_digest;
+	uint64_t sent_bytes;
+	struct tk_err failure;                /* rc TK_OK: none */
+};
+
+struct tk_backup_result {
+	struct tk_head point;                 /* epoch 0: no point was made */
+	int64_t created_ns;                   /* scan end */
+	struct tk_scan_stats scan;
+	uint64_t read_bytes, literal_bytes, copied_bytes, rewritten_bytes;
+	uint64_t stored_bytes;                /* packs and record of this point: what one site stored */
+	int64_t elapsed_ns;
+	bool ack_met, ack_safe, possibly_fenced;
+	bool rebuilt;                         /* the local state was lost and made anew from a site */
+	uint64_t epoch_won;                   /* a new epoch was won in this run; 0: no */
+	struct tk_backup_site *sites;         /* owned; one for each of opts->sites */
+};
+void tk_backup_result_release(struct tk_backup_result *result);
+
+/* TK_OK also when the ack rule is not met: see result->ack_met. Errors: TK_ELOCKED, TK_EFENCED, TK_EUNREACH (no site; nothing claimed), TK_ECANCELLED ... */
+TK_MUST_CHECK enum tk_rc tk_backup_run(const struct tk_backup_opts *opts, struct tk_backup_result *result, struct tk_err *err);
+
+#endif

@@ -1,0 +1,238 @@
+#include "engine/job/epoch.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "engine/base/clock.h"
+#include "engine/crypto/sign.h"
+#include "engine/vault/records.h"
+
+#define RECOVER_ADVICE "to make this home the writer again, run `twinkeep recover` with the passphrase"
+
+/* The newest point that the journal knows, of any state: its sequence is never given again. */
+static enum tk_rc
+journal_tip(const struct tk_epoch_opts *opts, struct tk_head *tip, struct tk_head *last, struct tk_err *err)
+{
+	struct tk_journal_point *points = NULL;
+	size_t count = 0;
+	enum tk_rc rc = tk_journal_points(opts->journal, opts->domain, &points, &count, err);
+
+	memset(tip, 0, sizeof(*tip));
+	memset(last, 0, sizeof(*last));
+	for (size_t i = 0; i < count && !rc; i++) {
+		*tip = points[i].at;
+		if (points[i].state != TK_POINT_ABANDONED)
+			*last = points[i].at;
+	}
+	free(points);
+	return rc;
+}
+
+static enum tk_rc
+check_site(const struct tk_epoch *epoch, const struct tk_head *tip, const struct tk_head *last, const struct tk_store_state *state, struct tk_err *err)
+{
+	if (state->promised_epoch > epoch->epoch || state->head.epoch > epoch->epoch)
+		return tk_err_set(err, TK_EFENCED, "epoch %llu is promised to another writer (this home holds %llu); " RECOVER_ADVICE,
+				  (unsigned long long)state->promised_epoch, (unsigned long long)epoch->epoch);
+	if (state->promised_epoch == epoch->epoch && memcmp(&state->promised_grant, &epoch->grant_digest, sizeof(epoch->grant_digest)) != 0)
+		return tk_err_set(err, TK_EFENCED, "epoch %llu is promised to another grant than this home's; " RECOVER_ADVICE,
+				  (unsigned long long)epoch->epoch);
+	if (state->head.epoch != epoch->epoch)
+		return TK_OK;
+	if (state->head.sequence > tip->sequence)
+		return tk_err_set(err, TK_EFENCED, "the site holds point %llu and this home's journal ends at %llu: the home was rolled back; " RECOVER_ADVICE,
+				  (unsigned long long)state->head.sequence, (unsigned long long)tip->sequence);
+	if (state->head.sequence == last->sequence && memcmp(&state->head.point, &last->point, sizeof(last->point)) != 0)
+		return tk_err_set(err, TK_EFENCED, "the site holds another point %llu than this home wrote; " RECOVER_ADVICE,
+				  (unsigned long long)last->sequence);
+	return TK_OK;
+}
+
+/* The journal's epoch stands, if no site says otherwise. */
+static enum tk_rc
+continue_epoch(const struct tk_epoch_opts *opts, struct tk_epoch_verdict *out, const struct tk_head *tip, const struct tk_head *last,
+	       struct tk_err *err)
+{
+	bool *seen = calloc(opts->site_count ? opts->site_count : 1, sizeof(*seen));
+	size_t open = 0;
+	enum tk_rc rc = TK_OK;
+
+	if (!seen)
+		return tk_err_set(err, TK_ENOMEM, "no memory for the sites");
+	for (size_t i = 0; i < opts->site_count && !rc; i++) {
+		struct tk_site_report report;
+
+		tk_sites_report(opts->sites, i, &report);
+		if (report.phase != TK_SITE_OPEN)
+			continue;
+		open++;
+		seen[i] = true;
+		rc = check_site(&out->epoch, tip, last, &report.state, err);
+		if (!rc && report.state.promised_epoch < out->epoch.epoch) {
+			rc = tk_sites_vote(opts->sites, i, out->epoch.grant.data, out->epoch.grant.len_bytes, err);
+			/* One site that does not promise gives no receipts; the ack rule will tell. */
+			if (rc && rc != TK_EFENCED) {
+				tk_log_event(opts->log, TK_LOG_WARN, "vote", "reason=\"%s\"", err->text);
+				seen[i] = false;
+				rc = TK_OK;
+			}
+		}
+	}
+	out->possibly_fenced = !opts->votes_suffice(opts->ctx, seen, opts->site_count);
+	free(seen);
+	if (!rc && open == 0)
+		return tk_err_set(err, TK_EUNREACH, "no site is reachable");
+	return rc;
+}
+
+/* The grant to ask votes for: epoch 1's at the very beginning, else a renewal signed by the writer. */
+static enum tk_rc
+make_grant(const struct tk_epoch_opts *opts, struct tk_epoch *epoch, struct tk_err *err)
+{
+	struct tk_grant grant = {.suite = opts->ring->suite, .domain = *opts->domain, .incarnation = *opts->incarnation,
+				 .created_ns = tk_clock_wall_ns()};
+	bool known = false;
+	enum tk_rc rc;
+
+	for (size_t i = 0; i < opts->site_count; i++) {
+		struct tk_site_report report;
+
+		tk_sites_report(opts->sites, i, &report);
+		if (report.phase != TK_SITE_OPEN)
+			continue;
+		known |= report.state.promised_epoch > 0 || report.state.head.epoch > 0;
+		if (report.state.promised_epoch > grant.epoch) {
+			grant.epoch = report.state.promised_epoch;
+			grant.parent = report.state.promised_grant;
+		}
+	}
+	tk_buf_clear(&epoch->grant);
+	if (!known) {
+		if ((rc = tk_buf_put(&epoch->grant, opts->first_grant->data, opts->first_grant->len_bytes, err)) ||
+		    (rc = tk_grant_decode(opts->first_grant->data, opts->first_grant->len_bytes, &grant, err)))
+			return rc;
+	} else {
+		grant.epoch++;
+		if ((rc = tk_sign_public(opts->ring->suite, opts->ring->writer_seed, grant.writer_key, err)) ||
+		    (rc = tk_grant_seal(&grant, opts->ring->has_operator_seed ? opts->ring->operator_seed : opts->ring->writer_seed, &epoch->grant,
+					err)))
+			return rc;
+	}
+	epoch->epoch = grant.epoch;
+	epoch->grant_digest = grant.digest;
+	return TK_OK;
+}
+
+/* Counts a vote if it is the site's own and for this grant; the highest head among the voters becomes the parent. */
+static enum tk_rc
+take_vote(const struct tk_epoch *epoch, const struct tk_site_report *report, struct tk_head *parent, struct tk_err *err)
+{
+	struct tk_vote vote;
+	enum tk_rc rc = tk_vote_decode(report->vote.data, report->vote.len_bytes, &vote, err);
+
+	if (rc)
+		return rc;
+	if (vote.epoch != epoch->epoch || memcmp(&vote.grant, &epoch->grant_digest, sizeof(vote.grant)) != 0 ||
+	    memcmp(vote.site_key, report->state.site_key, sizeof(vote.site_key)) != 0)
+		return tk_err_set(err, TK_EPROTO, "a site's vote is for something else");
+	if (tk_head_compare(&vote.head, parent) > 0)
+		*parent = vote.head;
+	return TK_OK;
+}
+
+static enum tk_rc
+encode_opening(const struct tk_epoch_opts *opts, struct tk_epoch *epoch, const bool *voted, size_t votes, struct tk_err *err)
+{
+	enum tk_rc rc;
+
+	tk_buf_clear(&epoch->opening);
+	if ((rc = tk_buf_put_bytes(&epoch->opening, epoch->grant.data, epoch->grant.len_bytes, err)) ||
+	    (rc = tk_buf_put_uv(&epoch->opening, votes, err)))
+		return rc;
+	for (size_t i = 0; i < opts->site_count && !rc; i++) {
+		struct tk_site_report report;
+
+		if (!voted[i])
+			continue;
+		tk_sites_report(opts->sites, i, &report);
+		rc = tk_buf_put_bytes(&epoch->opening, report.vote.data, report.vote.len_bytes, err);
+	}
+	return rc;
+}
+
+static enum tk_rc
+collect_votes(const struct tk_epoch_opts *opts, struct tk_epoch *epoch, bool *voted, struct tk_err *err)
+{
+	size_t votes = 0;
+	struct tk_err why;
+	enum tk_rc rc = TK_OK;
+
+	(void)tk_err_set(&why, TK_EUNREACH, "no site is reachable");
+	memset(&epoch->parent, 0, sizeof(epoch->parent));
+	for (size_t i = 0; i < opts->site_count && !rc; i++) {
+		struct tk_site_report report;
+
+		tk_sites_report(opts->sites, i, &report);
+		if (report.phase != TK_SITE_OPEN) {
+			if (report.failure.rc)
+				why = report.failure;
+			continue;
+		}
+		if (tk_sites_vote(opts->sites, i, epoch->grant.data, epoch->grant.len_bytes, &why)) {
+			tk_log_event(opts->log, TK_LOG_WARN, "vote", "reason=\"%s\"", why.text);
+			continue;
+		}
+		tk_sites_report(opts->sites, i, &report);
+		rc = take_vote(epoch, &report, &epoch->parent, err);
+		voted[i] = true;
+		votes++;
+	}
+	if (rc)
+		return rc;
+	if (!opts->votes_suffice(opts->ctx, voted, opts->site_count))
+		return tk_err_set(err, why.rc == TK_EFENCED ? TK_EFENCED : TK_EUNREACH,
+				  "this home has no journal of its own and needs a new epoch, for which %zu of %zu sites voted, too few: %s", votes,
+				  opts->site_count, why.text);
+	return encode_opening(opts, epoch, voted, votes, err);
+}
+
+/* No journal: wins a new epoch, or says why not. */
+static enum tk_rc
+win_epoch(const struct tk_epoch_opts *opts, struct tk_epoch_verdict *out, struct tk_err *err)
+{
+	bool *voted = calloc(opts->site_count ? opts->site_count : 1, sizeof(*voted));
+	enum tk_rc rc;
+
+	if (!voted)
+		return tk_err_set(err, TK_ENOMEM, "no memory for votes");
+	out->won_now = true;
+	rc = make_grant(opts, &out->epoch, err);
+	if (!rc)
+		rc = collect_votes(opts, &out->epoch, voted, err);
+	free(voted);
+	if (rc)
+		return rc;
+	out->epoch.opened = false;
+	tk_log_event(opts->log, TK_LOG_INFO, "epoch", "won=%llu parent_sequence=%llu", (unsigned long long)out->epoch.epoch,
+		     (unsigned long long)out->epoch.parent.sequence);
+	return tk_journal_set_epoch(opts->journal, opts->domain, &out->epoch, err);
+}
+
+enum tk_rc
+tk_epoch_settle(const struct tk_epoch_opts *opts, struct tk_epoch_verdict *out, struct tk_err *err)
+{
+	struct tk_head tip, last;
+	enum tk_rc rc = tk_journal_get_epoch(opts->journal, opts->domain, &out->epoch, err);
+
+	if (rc && rc != TK_ENOENT)
+		return rc;
+	if (rc == TK_ENOENT) {
+		if ((rc = win_epoch(opts, out, err)) || (rc = journal_tip(opts, &tip, &last, err)))
+			return rc;
+	} else if ((rc = journal_tip(opts, &tip, &last, err)) || (rc = continue_epoch(opts, out, &tip, &last, err))) {
+		return rc;
+	}
+	out->last = last.epoch ? last : out->epoch.parent;
+	out->next_sequence = (tip.sequence > out->epoch.parent.sequence ? tip.sequence : out->epoch.parent.sequence) + 1;
+	return TK_OK;
+}

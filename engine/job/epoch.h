@@ -1,0 +1,40 @@
+/* epoch.h -- may this home write, and under which epoch? Asked before a run, from what the sites and the journal say.
+ *
+ * Cases:
+ *   - the journal's epoch is the highest promised anywhere: go on; sites that have not promised it yet are asked to.
+ *   - a site has promised a later epoch, or another grant of this one: fenced.
+ *   - a site is ahead of the journal in the journal's own epoch: this home was rolled back: fenced, until an operator's `recover`.
+ *   - there is no journal: a new epoch must be won from enough sites; its parent is the highest head among the voters. */
+#ifndef TK_JOB_EPOCH_H
+#define TK_JOB_EPOCH_H
+
+#include "engine/catalog/journal.h"
+#include "engine/job/sites.h"
+#include "engine/vault/keyring.h"
+
+struct tk_epoch_opts {
+	struct tk_sites *sites;               /* borrowed, open */
+	size_t site_count;
+	struct tk_journal *journal;
+	const struct tk_id *domain;
+	const struct tk_keyring *ring;
+	const struct tk_id *incarnation;
+	const struct tk_buf *first_grant;     /* epoch 1's, made by init */
+	/* Are these votes enough to fence every set of sites that could have acknowledged a point? */
+	bool (*votes_suffice)(void *ctx, const bool *voted, size_t count);
+	void *ctx;
+	const struct tk_log *log;
+};
+
+struct tk_epoch_verdict {
+	struct tk_epoch epoch;                /* caller releases */
+	uint64_t next_sequence;
+	struct tk_head last;                  /* the parent of the next point; epoch 0: none */
+	bool won_now;                         /* a new epoch was won in this run */
+	bool possibly_fenced;                 /* too few sites were reached to know */
+};
+
+/* Errors: TK_EFENCED; TK_EUNREACH: no site, or too few votes for a new epoch. */
+TK_MUST_CHECK enum tk_rc tk_epoch_settle(const struct tk_epoch_opts *opts, struct tk_epoch_verdict *out, struct tk_err *err);
+
+#endif

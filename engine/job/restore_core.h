@@ -1,0 +1,90 @@
+/* restore_core.h -- what the parts of a restore share; for engine/job/restore*.c only. */
+#ifndef TK_JOB_RESTORE_CORE_H
+#define TK_JOB_RESTORE_CORE_H
+
+#include <pthread.h>
+
+#include "engine/base/queue.h"
+#include "engine/fsio/target.h"
+#include "engine/job/restore.h"
+#include "engine/vault/content_digest.h"
+#include "engine/vault/page.h"
+#include "engine/vault/treewalk.h"
+
+/* The first name restored of each hardlink group. */
+struct tk_group_row {
+	uint64_t group;
+	char *path;                           /* owned; as in the manifest */
+	size_t path_bytes;
+};
+
+struct tk_restore {
+	const struct tk_restore_opts *opts;
+	struct tk_restore_result *result;     /* under lock */
+	uint64_t segment_bytes;
+	const char *strip_root;               /* without the leading '/'; NULL: none */
+	size_t strip_bytes;
+	char **paths;                         /* owned, normalised */
+	struct tk_target *target;             /* the main thread's handle */
+	bool fresh;                           /* the target was empty: nothing can be in the way */
+
+	pthread_mutex_t lock;                 /* result and groups */
+	pthread_mutex_t large;                /* one large file at a time: it needs a segment of memory */
+	struct tk_group_row *groups;
+	size_t group_count, group_cap;
+	struct tk_queue *work;                /* leaf pages */
+	atomic_bool failed;
+	atomic_bool found_any;                /* something was asked for that is there */
+	atomic_bool has_flags;                /* some entry has inode flags */
+	struct tk_err failure;
+};
+
+/* One worker's own things. */
+struct tk_restore_worker {
+	struct tk_restore *restore;
+	struct tk_target *target;
+	struct tk_idmap *ids;
+	struct tk_content_hash *hash;
+	struct tk_not_applied not_applied;
+	uint8_t *window;
+	size_t window_cap;
+};
+
+/* The run cannot go on: workers stop. */
+void tk_restore_fail(struct tk_restore *restore, const struct tk_err *err);
+/* One file could not be restored: noted, the run goes on. */
+void tk_restore_fault(struct tk_restore *restore, const char *path, const struct tk_err *err);
+/* Is the entry asked for? */
+bool tk_restore_wants(const struct tk_restore *restore, const struct tk_entry *entry);
+/* The entry's path below the target. */
+const char *tk_restore_path(const struct tk_restore *restore, const struct tk_entry *entry, size_t *len_bytes);
+/* True when this caller restores the group's content; else another name does, and this one becomes a link of it later. */
+TK_MUST_CHECK enum tk_rc tk_restore_claim_group(struct tk_restore *restore, const struct tk_entry *entry, bool *claimed, struct tk_err *err);
+const struct tk_group_row *tk_restore_group(const struct tk_restore *restore, uint64_t group);
+
+/* A walk over the point's entries, restricted to what was asked for. */
+TK_MUST_CHECK enum tk_rc tk_restore_open_walk(struct tk_restore *restore, struct tk_treewalk **out, struct tk_err *err);
+
+/* restore_content.c: where a file's bytes go, piece by piece in the order of the file. */
+struct tk_byte_sink {
+	void *ctx;
+	/* data NULL: len_bytes of zeros (a hole). */
+	enum tk_rc (*write)(void *ctx, uint64_t offset_bytes, const uint8_t *data, size_t len_bytes, struct tk_err *err);
+};
+/* Fetches a regular file's content, checks its digests, gives it to the sink. */
+TK_MUST_CHECK enum tk_rc tk_restore_content(struct tk_restore_worker *worker, const struct tk_entry *entry, const struct tk_byte_sink *sink,
+					    struct tk_err *err);
+/* Is the file behind fd exactly the entry's content? */
+TK_MUST_CHECK enum tk_rc tk_restore_compare(struct tk_restore_worker *worker, int fd, const struct tk_entry *entry, bool *same, struct tk_err *err);
+
+/* restore_entry.c: the first pass, one entry. */
+void tk_restore_entry(struct tk_restore_worker *worker, const struct tk_entry *entry);
+/* restore_finish.c: the second pass: links, directories' metadata, flags, --delete. */
+TK_MUST_CHECK enum tk_rc tk_restore_finish(struct tk_restore *restore, struct tk_err *err);
+/* restore_tar.c */
+TK_MUST_CHECK enum tk_rc tk_restore_tar(struct tk_restore *restore, struct tk_err *err);
+
+TK_MUST_CHECK enum tk_rc tk_restore_worker_init(struct tk_restore_worker *worker, struct tk_restore *restore, struct tk_err *err);
+void tk_restore_worker_release(struct tk_restore_worker *worker);
+
+#endif

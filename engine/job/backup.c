@@ -19,7 +19,7 @@ tk_backup_result_release(struct tk_backup_result *result)
 }
 
 static void
-run_close(struct tk_run *run)
+run_close(struct tk_backup *run)
 {
 	/* The packer's writer may still be telling the sites of packs: it ends first. */
 	tk_packer_cleanup(&run->packer);
@@ -43,7 +43,7 @@ run_close(struct tk_run *run)
 }
 
 static enum tk_rc
-open_sites(struct tk_run *run, struct tk_err *err)
+open_sites(struct tk_backup *run, struct tk_err *err)
 {
 	const struct tk_backup_opts *opts = run->opts;
 	struct tk_sites_opts sites = {.sites = opts->sites, .count = opts->site_count, .domain = &opts->domain, .genesis = opts->genesis,
@@ -66,7 +66,7 @@ open_sites(struct tk_run *run, struct tk_err *err)
 static void
 on_pack(void *ctx, const struct tk_pack_ident *ident)
 {
-	struct tk_run *run = ctx;
+	struct tk_backup *run = ctx;
 
 	tk_sites_send_pack(run->sites, &ident->name);
 }
@@ -75,7 +75,7 @@ on_pack(void *ctx, const struct tk_pack_ident *ident)
 static void
 on_reuse(void *ctx, struct tk_blob_ref ref)
 {
-	struct tk_run *run = ctx;
+	struct tk_backup *run = ctx;
 
 	for (size_t i = 0; i < run->left.count; i++) {
 		if (run->left.numbers[i] != ref.pack || run->left.used[i])
@@ -86,7 +86,7 @@ on_reuse(void *ctx, struct tk_blob_ref ref)
 }
 
 static enum tk_rc
-open_pipeline(struct tk_run *run, struct tk_err *err)
+open_pipeline(struct tk_backup *run, struct tk_err *err)
 {
 	const struct tk_backup_opts *opts = run->opts;
 	struct tk_packer_opts packer = {.keys = run->keys, .suite = opts->ring->suite, .incarnation = opts->incarnation, .packs = run->packs,
@@ -109,7 +109,7 @@ open_pipeline(struct tk_run *run, struct tk_err *err)
 }
 
 static enum tk_rc
-scan(struct tk_run *run, struct tk_err *err)
+scan(struct tk_backup *run, struct tk_err *err)
 {
 	const struct tk_backup_opts *opts = run->opts;
 	struct tk_walk_opts walk = {.roots = opts->roots, .root_count = opts->root_count, .exclude = opts->exclude,
@@ -118,7 +118,7 @@ scan(struct tk_run *run, struct tk_err *err)
 				    .tmp_dir = opts->state_dir};
 	struct tk_scan_opts scan_opts = {.suite = opts->ring->suite, .packs = run->packs, .packer = run->packer, .ingest = run->ingest,
 					 .catalog = run->catalog, .has_current = run->has_current, .writer = run->writer, .walk = &walk,
-					 .scan_start_ns = run->start_ns, .reread_period_s = opts->reread_period_s, .cancel = opts->cancel,
+					 .scan_start_ns = run->start_ns, .reread_period_s = opts->reread_period_s, .dry_run = opts->dry_run, .cancel = opts->cancel,
 					 .progress = opts->progress, .on_note = opts->on_note, .ctx = opts->note_ctx};
 	const struct tk_ingest_stats *stats;
 	enum tk_rc rc;
@@ -139,7 +139,7 @@ scan(struct tk_run *run, struct tk_err *err)
 
 /* Nothing of this fails a run that is stored: it costs disk until the next one. */
 static void
-tidy(struct tk_run *run)
+tidy(struct tk_backup *run)
 {
 	struct tk_err err;
 
@@ -150,17 +150,29 @@ tidy(struct tk_run *run)
 		tk_log_event(run->opts->log, TK_LOG_WARN, "sweep", "reason=\"%s\"", err.text);
 }
 
+/* Against the local state alone: no site is asked, nothing is read but metadata. */
 static enum tk_rc
-run_all(struct tk_run *run, struct tk_err *err)
+dry_run(struct tk_backup *run, struct tk_err *err)
 {
 	enum tk_rc rc;
 
-	if ((rc = tk_run_open_state(run, err)) || (rc = open_sites(run, err)) || (rc = tk_run_settle_past(run, err)) ||
-	    (rc = tk_run_settle_catalog(run, err)) || (rc = open_pipeline(run, err)) || (rc = scan(run, err)))
+	run->has_current = tk_catalog_current(run->catalog, &run->current, err) == TK_OK;
+	if ((rc = open_pipeline(run, err)))
+		return rc;
+	return scan(run, err);
+}
+
+static enum tk_rc
+run_all(struct tk_backup *run, struct tk_err *err)
+{
+	enum tk_rc rc;
+
+	if ((rc = tk_run_open_state(run, err)))
 		return rc;
 	if (run->opts->dry_run)
-		return TK_OK;
-	if ((rc = tk_run_make_point(run, err)) || (rc = tk_run_publish(run, err)))
+		return dry_run(run, err);
+	if ((rc = open_sites(run, err)) || (rc = tk_run_settle_past(run, err)) || (rc = tk_run_settle_catalog(run, err)) ||
+	    (rc = open_pipeline(run, err)) || (rc = scan(run, err)) || (rc = tk_run_make_point(run, err)) || (rc = tk_run_publish(run, err)))
 		return rc;
 	tidy(run);
 	return TK_OK;
@@ -169,7 +181,7 @@ run_all(struct tk_run *run, struct tk_err *err)
 enum tk_rc
 tk_backup_run(const struct tk_backup_opts *opts, struct tk_backup_result *result, struct tk_err *err)
 {
-	struct tk_run run = {.opts = opts, .result = result, .lock_fd = -1, .start_ns = tk_clock_wall_ns()};
+	struct tk_backup run = {.opts = opts, .result = result, .lock_fd = -1, .start_ns = tk_clock_wall_ns()};
 	int64_t began_ns = tk_clock_mono_ns();
 	enum tk_rc rc;
 

@@ -22,7 +22,7 @@ struct tk_leftovers {
 	size_t count;
 };
 
-struct tk_run {
+struct tk_backup {
 	const struct tk_backup_opts *opts;
 	struct tk_backup_result *result;
 	const struct tk_domain_keys *keys;
@@ -53,16 +53,16 @@ struct tk_run {
 };
 
 /* backup_state.c: everything before the scan, and the cleaning up after it. */
-TK_MUST_CHECK enum tk_rc tk_run_open_state(struct tk_run *run, struct tk_err *err);
+TK_MUST_CHECK enum tk_rc tk_run_open_state(struct tk_backup *run, struct tk_err *err);
 /* What a run before left half done: points that no receipt is known of, packs in the spool. */
-TK_MUST_CHECK enum tk_rc tk_run_settle_past(struct tk_run *run, struct tk_err *err);
+TK_MUST_CHECK enum tk_rc tk_run_settle_past(struct tk_backup *run, struct tk_err *err);
 /* The catalog's current point is the parent; made anew from a site if it is not. */
-TK_MUST_CHECK enum tk_rc tk_run_settle_catalog(struct tk_run *run, struct tk_err *err);
-TK_MUST_CHECK enum tk_rc tk_run_clean_spool(struct tk_run *run, struct tk_err *err);
+TK_MUST_CHECK enum tk_rc tk_run_settle_catalog(struct tk_backup *run, struct tk_err *err);
+TK_MUST_CHECK enum tk_rc tk_run_clean_spool(struct tk_backup *run, struct tk_err *err);
 void tk_leftovers_release(struct tk_leftovers *left);
 
 /* backup_point.c: the point record, its publishing, the receipts. */
-TK_MUST_CHECK enum tk_rc tk_run_make_point(struct tk_run *run, struct tk_err *err);
-TK_MUST_CHECK enum tk_rc tk_run_publish(struct tk_run *run, struct tk_err *err);
+TK_MUST_CHECK enum tk_rc tk_run_make_point(struct tk_backup *run, struct tk_err *err);
+TK_MUST_CHECK enum tk_rc tk_run_publish(struct tk_backup *run, struct tk_err *err);
 
 #endif

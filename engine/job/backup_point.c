@@ -8,7 +8,7 @@
 
 /* The packs this point adds: those made now, and those of an interrupted run that it builds on. */
 static enum tk_rc
-collect_packs(struct tk_run *run, const struct tk_pack_ident *made, size_t made_count, struct tk_err *err)
+collect_packs(struct tk_backup *run, const struct tk_pack_ident *made, size_t made_count, struct tk_err *err)
 {
 	struct tk_point *point = &run->point;
 
@@ -26,7 +26,7 @@ collect_packs(struct tk_run *run, const struct tk_pack_ident *made, size_t made_
 }
 
 static enum tk_rc
-seal_point(struct tk_run *run, struct tk_err *err)
+seal_point(struct tk_backup *run, struct tk_err *err)
 {
 	const struct tk_backup_opts *opts = run->opts;
 	const struct tk_scan_stats *scan = &run->result->scan;
@@ -67,7 +67,7 @@ seal_point(struct tk_run *run, struct tk_err *err)
 }
 
 static enum tk_rc
-write_next(struct tk_run *run, struct tk_err *err)
+write_next(struct tk_backup *run, struct tk_err *err)
 {
 	struct tk_catalog_current next = {
 		.at = run->point.at, .tree = run->root.portable, .scan_start_ns = run->start_ns, .entries = run->result->scan.entries,
@@ -82,7 +82,7 @@ write_next(struct tk_run *run, struct tk_err *err)
  * only then the point is journaled. From there on it is sent byte for byte, or abandoned.
  */
 enum tk_rc
-tk_run_make_point(struct tk_run *run, struct tk_err *err)
+tk_run_make_point(struct tk_backup *run, struct tk_err *err)
 {
 	const struct tk_pack_ident *made = NULL;
 	size_t made_count = 0;
@@ -104,7 +104,7 @@ tk_run_make_point(struct tk_run *run, struct tk_err *err)
 /* ---- receipts ---- */
 
 static void
-take_reports(struct tk_run *run)
+take_reports(struct tk_backup *run)
 {
 	for (size_t i = 0; i < run->opts->site_count; i++) {
 		struct tk_backup_site *site = &run->result->sites[i];
@@ -122,7 +122,7 @@ take_reports(struct tk_run *run)
 }
 
 static void
-judge(struct tk_run *run)
+judge(struct tk_backup *run)
 {
 	bool *has = calloc(run->opts->site_count + 1, sizeof(*has));
 
@@ -136,7 +136,7 @@ judge(struct tk_run *run)
 }
 
 static bool
-is_cancelled(const struct tk_run *run)
+is_cancelled(const struct tk_backup *run)
 {
 	return run->opts->cancel && atomic_load(run->opts->cancel);
 }
@@ -144,7 +144,7 @@ is_cancelled(const struct tk_run *run)
 static bool
 ack_is_met(void *ctx)
 {
-	struct tk_run *run = ctx;
+	struct tk_backup *run = ctx;
 
 	take_reports(run);
 	judge(run);
@@ -152,7 +152,7 @@ ack_is_met(void *ctx)
 }
 
 static enum tk_rc
-mark_stored(struct tk_run *run, struct tk_err *err)
+mark_stored(struct tk_backup *run, struct tk_err *err)
 {
 	enum tk_rc rc;
 
@@ -163,7 +163,7 @@ mark_stored(struct tk_run *run, struct tk_err *err)
 }
 
 static enum tk_rc
-no_receipt(const struct tk_run *run, struct tk_err *err)
+no_receipt(const struct tk_backup *run, struct tk_err *err)
 {
 	const struct tk_err *why = NULL;
 
@@ -177,7 +177,7 @@ no_receipt(const struct tk_run *run, struct tk_err *err)
 }
 
 enum tk_rc
-tk_run_publish(struct tk_run *run, struct tk_err *err)
+tk_run_publish(struct tk_backup *run, struct tk_err *err)
 {
 	bool any = false;
 	enum tk_rc rc;

@@ -10,7 +10,7 @@
 #include "engine/job/rebuild.h"
 
 static enum tk_rc
-take_lock(struct tk_run *run, struct tk_err *err)
+take_lock(struct tk_backup *run, struct tk_err *err)
 {
 	TK_AUTO(tk_fd_cleanup) int dirfd = -1;
 	char name[64] = "lock-";
@@ -28,7 +28,7 @@ take_lock(struct tk_run *run, struct tk_err *err)
 
 /* A journal that cannot be read is set aside and counts as lost: that costs a new epoch. */
 static enum tk_rc
-open_journal(struct tk_run *run, struct tk_err *err)
+open_journal(struct tk_backup *run, struct tk_err *err)
 {
 	const char *dir = run->opts->state_dir;
 	TK_AUTO(tk_fd_cleanup) int dirfd = -1;
@@ -48,13 +48,13 @@ open_journal(struct tk_run *run, struct tk_err *err)
 static void
 on_fetch_fault(void *ctx, const char *site, const struct tk_err *err)
 {
-	const struct tk_run *run = ctx;
+	const struct tk_backup *run = ctx;
 
 	tk_log_event(run->opts->log, TK_LOG_WARN, "read", "site=%s reason=\"%s\"", site, err->text);
 }
 
 enum tk_rc
-tk_run_open_state(struct tk_run *run, struct tk_err *err)
+tk_run_open_state(struct tk_backup *run, struct tk_err *err)
 {
 	const struct tk_backup_opts *opts = run->opts;
 	struct tk_fetch_opts fetch = {.sites = opts->sites, .site_count = opts->site_count, .keys = run->keys, .cache_bytes = 8u << 20,
@@ -74,7 +74,7 @@ tk_run_open_state(struct tk_run *run, struct tk_err *err)
 /* ---- points that no receipt is known of ---- */
 
 static bool
-held_by_a_site(struct tk_run *run, const struct tk_head *at)
+held_by_a_site(struct tk_backup *run, const struct tk_head *at)
 {
 	struct tk_journal_receipt *receipts = NULL;
 	size_t count = 0;
@@ -90,7 +90,7 @@ held_by_a_site(struct tk_run *run, const struct tk_head *at)
 
 /* A journaled point is sent again, byte for byte; where no site can take it any more it ends as abandoned, and its sequence stays used. */
 static enum tk_rc
-settle_point(struct tk_run *run, const struct tk_journal_point *point, struct tk_err *err)
+settle_point(struct tk_backup *run, const struct tk_journal_point *point, struct tk_err *err)
 {
 	enum tk_rc rc;
 
@@ -107,7 +107,7 @@ settle_point(struct tk_run *run, const struct tk_journal_point *point, struct tk
 }
 
 static enum tk_rc
-settle_points(struct tk_run *run, struct tk_err *err)
+settle_points(struct tk_backup *run, struct tk_err *err)
 {
 	struct tk_journal_point *points = NULL;
 	size_t count = 0;
@@ -143,7 +143,7 @@ name_cmp(const void *a, const void *b)
 
 /* Sorted names of the packs that living points of the journal add (malloc'ed). */
 static enum tk_rc
-named_packs(struct tk_run *run, struct tk_pack_name **out, size_t *out_count, struct tk_err *err)
+named_packs(struct tk_backup *run, struct tk_pack_name **out, size_t *out_count, struct tk_err *err)
 {
 	TK_AUTO(tk_buf_release) struct tk_buf record = {0};
 	struct tk_journal_point *points = NULL;
@@ -183,7 +183,7 @@ named_packs(struct tk_run *run, struct tk_pack_name **out, size_t *out_count, st
 }
 
 static enum tk_rc
-add_leftover(struct tk_run *run, const struct tk_pack_index *index, uint32_t number, struct tk_err *err)
+add_leftover(struct tk_backup *run, const struct tk_pack_index *index, uint32_t number, struct tk_err *err)
 {
 	struct tk_leftovers *left = &run->left;
 	size_t count = left->count + 1;
@@ -208,7 +208,7 @@ add_leftover(struct tk_run *run, const struct tk_pack_index *index, uint32_t num
 }
 
 static enum tk_rc
-read_index(struct tk_run *run, int fd, uint64_t len, struct tk_pack_index **out, struct tk_err *err)
+read_index(struct tk_backup *run, int fd, uint64_t len, struct tk_pack_index **out, struct tk_err *err)
 {
 	TK_AUTO(tk_buf_release) struct tk_buf tail = {0};
 	uint8_t header[TK_PACK_HEADER_BYTES], trailer[TK_PACK_TRAILER_BYTES];
@@ -230,7 +230,7 @@ read_index(struct tk_run *run, int fd, uint64_t len, struct tk_pack_index **out,
 
 /* Reads a leftover pack's contents blob into the dedup index. */
 static enum tk_rc
-adopt_pack(struct tk_run *run, const struct tk_pack_name *name, struct tk_err *err)
+adopt_pack(struct tk_backup *run, const struct tk_pack_name *name, struct tk_err *err)
 {
 	TK_AUTO(tk_fd_cleanup) int fd = -1;
 	TK_AUTO(tk_pack_index_cleanup) struct tk_pack_index *index = NULL;
@@ -257,7 +257,7 @@ adopt_pack(struct tk_run *run, const struct tk_pack_name *name, struct tk_err *e
 }
 
 static enum tk_rc
-adopt_leftovers(struct tk_run *run, struct tk_err *err)
+adopt_leftovers(struct tk_backup *run, struct tk_err *err)
 {
 	struct tk_pack_name *in_spool = NULL, *named = NULL;
 	size_t count = 0, named_count = 0;
@@ -282,7 +282,7 @@ adopt_leftovers(struct tk_run *run, struct tk_err *err)
 }
 
 enum tk_rc
-tk_run_settle_past(struct tk_run *run, struct tk_err *err)
+tk_run_settle_past(struct tk_backup *run, struct tk_err *err)
 {
 	enum tk_rc rc = settle_points(run, err);
 
@@ -302,7 +302,7 @@ tk_leftovers_release(struct tk_leftovers *left)
 
 /* The newest point that is known to be stored: the journal's, or the one adopted with the epoch. */
 static enum tk_rc
-newest_stored(struct tk_run *run, struct tk_head *out, struct tk_err *err)
+newest_stored(struct tk_backup *run, struct tk_head *out, struct tk_err *err)
 {
 	struct tk_journal_point *points = NULL;
 	size_t count = 0;
@@ -317,7 +317,7 @@ newest_stored(struct tk_run *run, struct tk_head *out, struct tk_err *err)
 }
 
 enum tk_rc
-tk_run_settle_catalog(struct tk_run *run, struct tk_err *err)
+tk_run_settle_catalog(struct tk_backup *run, struct tk_err *err)
 {
 	struct tk_head stored;
 	bool fits;
@@ -350,7 +350,7 @@ tk_run_settle_catalog(struct tk_run *run, struct tk_err *err)
 
 /* Is any configured site without a receipt for the point just made? Then the spool is kept for it. */
 static bool
-a_site_is_behind(const struct tk_run *run)
+a_site_is_behind(const struct tk_backup *run)
 {
 	for (size_t i = 0; i < run->opts->site_count; i++)
 		if (!run->result->sites[i].has_receipt)
@@ -359,7 +359,7 @@ a_site_is_behind(const struct tk_run *run)
 }
 
 enum tk_rc
-tk_run_clean_spool(struct tk_run *run, struct tk_err *err)
+tk_run_clean_spool(struct tk_backup *run, struct tk_err *err)
 {
 	struct tk_pack_name *names = NULL;
 	size_t count = 0;

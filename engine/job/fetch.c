@@ -444,10 +444,27 @@ source_read(void *ctx, struct tk_blob_ref ref, enum tk_blob_type type, struct tk
 	return rc;
 }
 
+static enum tk_rc
+source_type(void *ctx, struct tk_blob_ref ref, enum tk_blob_type *type, struct tk_err *err)
+{
+	struct tk_fetch *fetch = ctx;
+	const struct tk_pack_index *index = NULL;
+	enum tk_rc rc = tk_fetch_index(fetch, ref.pack, &index, err);
+
+	if (rc)
+		return rc;
+	if (ref.blob < index->blob_count)
+		*type = index->blobs[ref.blob].type;
+	else
+		rc = tk_err_set(err, TK_ECORRUPT, "a reference to a blob that its pack does not have");
+	tk_fetch_index_release(fetch, index);
+	return rc;
+}
+
 struct tk_blob_source
 tk_fetch_source(struct tk_fetch *fetch)
 {
-	return (struct tk_blob_source){.ctx = fetch, .read = source_read};
+	return (struct tk_blob_source){.ctx = fetch, .read = source_read, .type = source_type};
 }
 
 enum tk_rc

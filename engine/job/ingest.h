@@ -14,7 +14,7 @@
 #include "engine/vault/entry.h"
 #include "engine/vault/segmap.h"
 
-enum tk_signature_when { TK_SIGN_FIRST_CHANGE, TK_SIGN_AT_ONCE, TK_SIGN_NEVER };
+enum tk_signature_when { TK_SIGNATURE_FIRST_CHANGE, TK_SIGNATURE_AT_ONCE, TK_SIGNATURE_NEVER };
 
 struct tk_ingest_opts {
 	enum tk_suite suite;                  /* pointers are borrowed until cleanup */

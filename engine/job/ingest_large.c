@@ -438,8 +438,8 @@ prepare(struct large_file *file, const char *name, const struct tk_entry *old, s
 	file->block_bytes = ingest->opts.block_bytes;
 	if (file->block_bytes == 0)
 		file->block_bytes = tk_delta_block_bytes(file->size_bytes, tk_delta_guess_file(first, got, name).page_bytes);
-	file->sign = ingest->opts.signature != TK_SIGN_NEVER && file->size_bytes >= ingest->opts.delta_min_bytes &&
-		     (file->old.entry || ingest->opts.signature == TK_SIGN_AT_ONCE);
+	file->sign = ingest->opts.signature != TK_SIGNATURE_NEVER && file->size_bytes >= ingest->opts.delta_min_bytes &&
+		     (file->old.entry || ingest->opts.signature == TK_SIGNATURE_AT_ONCE);
 	return TK_OK;
 }
 

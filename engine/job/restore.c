@@ -7,10 +7,10 @@
 
 #define QUEUE_PAGES 16u
 
-/* A leaf page on its way to a worker. */
+/* A leaf page on its way to a worker, which fetches it. */
 struct page_work {
-	struct tk_buf plain;
-	struct tk_page_info info;
+	struct tk_blob_ref ref;
+	struct tk_digest portable;
 };
 
 /* ---- shared by all parts ---- */
@@ -139,24 +139,27 @@ tk_restore_worker_release(struct tk_restore_worker *worker)
 
 /* ---- the workers ---- */
 
-static void
-free_page(struct page_work *page)
-{
-	if (!page)
-		return;
-	tk_buf_release(&page->plain);
-	free(page);
-}
-
 static enum tk_rc
-restore_page(struct tk_restore_worker *worker, const struct page_work *page, struct tk_entry *entry, struct tk_err *err)
+restore_leaf(struct tk_restore_worker *worker, const struct page_work *page, const void *plain, size_t plain_bytes, struct tk_entry *entry,
+	     struct tk_err *err)
 {
 	struct tk_restore *restore = worker->restore;
 	TK_AUTO(tk_leaf_cleanup) struct tk_leaf_reader *reader = NULL;
+	TK_AUTO(tk_portable_cleanup) struct tk_portable *portable = NULL;
+	struct tk_digest digest;
 	bool done = false;
-	enum tk_rc rc = tk_leaf_open(page->plain.data, page->plain.len_bytes, page->info.ref.pack, restore->opts->packs, &reader, err);
+	enum tk_rc rc;
 
-	while (!rc && !atomic_load(&restore->failed) && !(rc = tk_leaf_next(reader, entry, &done, err)) && !done) {
+	if ((rc = tk_leaf_open(plain, plain_bytes, page->ref.pack, restore->opts->packs, &reader, err)) ||
+	    (rc = tk_portable_begin(restore->opts->point->suite, &portable, err)))
+		return rc;
+	while (!atomic_load(&restore->failed)) {
+		if ((rc = tk_leaf_next(reader, entry, &done, err)))
+			return rc;
+		if (done)
+			break;
+		if ((rc = tk_portable_add(portable, entry, err)))
+			return rc;
 		if (entry->meta.flags)
 			atomic_store(&restore->has_flags, true);
 		if (tk_restore_wants(restore, entry)) {
@@ -164,6 +167,27 @@ restore_page(struct tk_restore_worker *worker, const struct page_work *page, str
 			tk_restore_entry(worker, entry);
 		}
 	}
+	if ((rc = tk_portable_end(portable, &digest, err)))
+		return rc;
+	if (done && memcmp(&digest, &page->portable, sizeof(digest)) != 0)
+		return tk_err_set(err, TK_ECORRUPT, "a page does not match the digest that its parent has of it");
+	return TK_OK;
+}
+
+static enum tk_rc
+restore_page(struct tk_restore_worker *worker, const struct page_work *page, struct tk_entry *entry, struct tk_err *err)
+{
+	struct tk_fetch *fetch = worker->restore->opts->fetch;
+	struct tk_fetched *blob = NULL;
+	const uint8_t *plain;
+	size_t len;
+	enum tk_rc rc = tk_fetch_blob(fetch, page->ref, TK_BLOB_LEAF, &blob, err);
+
+	if (rc)
+		return rc;
+	plain = tk_fetched_data(blob, &len);
+	rc = restore_leaf(worker, page, plain, len, entry, err);
+	tk_fetch_release(fetch, blob);
 	return rc;
 }
 
@@ -182,7 +206,7 @@ worker_main(void *arg)
 	while ((page = tk_queue_pop(restore->work))) {
 		if (!atomic_load(&restore->failed) && restore_page(&worker, page, &entry, &err))
 			tk_restore_fail(restore, &err);
-		free_page(page);
+		free(page);
 	}
 	pthread_mutex_lock(&restore->lock);
 	tk_not_applied_add(&restore->result->not_applied, &worker.not_applied);
@@ -195,16 +219,47 @@ worker_main(void *arg)
 /* ---- the main thread ---- */
 
 enum tk_rc
-tk_restore_open_walk(struct tk_restore *restore, struct tk_treewalk **out, struct tk_err *err)
+tk_restore_walk_open(struct tk_restore *restore, struct tk_restore_walk *out, struct tk_err *err)
 {
 	const struct tk_restore_opts *opts = restore->opts;
 	struct tk_blob_source source = tk_fetch_source(opts->fetch);
-	struct tk_blob_ref root = {0, opts->point->root_blob};
+	struct tk_blob_ref ref = {0, opts->point->root_blob};
+	TK_AUTO(tk_page_info_release) struct tk_page_info root = {0};
 	/* Several paths are few: the walk is narrowed only for one. */
-	const char *prefix = opts->path_count == 1 ? restore->paths[0] : "";
-	enum tk_rc rc = tk_packtab_intern(opts->packs, &opts->point->root_pack, &root.pack, err);
+	const char *dir = opts->path_count == 1 ? restore->paths[0] : "";
+	enum tk_rc rc;
 
-	return rc ? rc : tk_treewalk_open(&source, opts->packs, opts->point->suite, root, &opts->body->tree, prefix, strlen(prefix), out, err);
+	memset(out, 0, sizeof(*out));
+	tk_entry_init(&out->entry);
+	if ((rc = tk_packtab_intern(opts->packs, &opts->point->root_pack, &ref.pack, err)) ||
+	    (rc = tk_page_loader_new(opts->point->suite, opts->packs, &source, &out->loader, err)) ||
+	    (rc = tk_page_loader_root(out->loader, ref, &root, err)))
+		return rc;
+	if (memcmp(&root.portable, &opts->body->tree, sizeof(root.portable)) != 0)
+		return tk_err_set(err, TK_ECORRUPT, "the root page does not match the point's tree digest");
+	return tk_treewalk_begin(out->loader, &root, dir, strlen(dir), &out->walk, err);
+}
+
+enum tk_rc
+tk_restore_walk_next(struct tk_restore *restore, struct tk_restore_walk *walk, const struct tk_entry **entry, struct tk_err *err)
+{
+	bool done = false;
+	enum tk_rc rc;
+
+	do {
+		if ((rc = tk_treewalk_next(walk->walk, &walk->entry, &done, err)))
+			return rc;
+	} while (!done && !tk_restore_wants(restore, &walk->entry));
+	*entry = done ? NULL : &walk->entry;
+	return TK_OK;
+}
+
+void
+tk_restore_walk_release(struct tk_restore_walk *walk)
+{
+	tk_treewalk_cleanup(&walk->walk);
+	tk_page_loader_cleanup(&walk->loader);
+	tk_entry_release(&walk->entry);
 }
 
 static void
@@ -224,38 +279,33 @@ tell_progress(struct tk_restore *restore)
 }
 
 static enum tk_rc
-push_page(struct tk_restore *restore, const struct tk_treewalk_leaf *leaf, struct tk_err *err)
+push_page(struct tk_restore *restore, const struct tk_page_info *leaf, struct tk_err *err)
 {
-	struct page_work *page = calloc(1, sizeof(*page));
-	enum tk_rc rc;
+	struct page_work *page = malloc(sizeof(*page));
 
 	if (!page)
 		return tk_err_set(err, TK_ENOMEM, "no memory for a page");
-	page->info = leaf->info;
-	page->info.first_path = NULL;
-	if ((rc = tk_buf_put(&page->plain, leaf->plain, leaf->plain_bytes, err)) || !tk_queue_push(restore->work, page))
-		free_page(page);
-	return rc;
+	page->ref = leaf->ref;
+	page->portable = leaf->portable;
+	if (!tk_queue_push(restore->work, page))
+		free(page);
+	return TK_OK;
 }
 
 static enum tk_rc
 feed_pages(struct tk_restore *restore, struct tk_err *err)
 {
-	TK_AUTO(tk_treewalk_cleanup) struct tk_treewalk *walk = NULL;
-	const struct tk_treewalk_leaf *leaf = NULL;
-	enum tk_rc rc = tk_restore_open_walk(restore, &walk, err);
+	TK_AUTO(tk_restore_walk_release) struct tk_restore_walk walk = {0};
+	const struct tk_page_info *leaf = NULL;
+	enum tk_rc rc = tk_restore_walk_open(restore, &walk, err);
 
 	while (!rc && !atomic_load(&restore->failed)) {
 		if (restore->opts->cancel && atomic_load(restore->opts->cancel))
 			return tk_err_set(err, TK_ECANCELLED, "interrupted");
-		if ((rc = tk_treewalk_next_leaf(walk, &leaf, err)) || !leaf)
+		if ((rc = tk_treewalk_next_leaf(walk.walk, &leaf, err)) || !leaf)
 			break;
 		rc = push_page(restore, leaf, err);
 		tell_progress(restore);
-	}
-	if (!rc && !atomic_load(&restore->failed) && restore->opts->path_count == 0) {
-		restore->result->tree = restore->opts->body->tree;
-		restore->result->tree_complete = true;
 	}
 	return rc;
 }
@@ -287,6 +337,12 @@ first_pass(struct tk_restore *restore, struct tk_err *err)
 			*err = restore->failure;
 		return restore->failure.rc;
 	}
+	/* Every page's digest was recomputed, up to the root's. */
+	if (!rc && restore->opts->path_count == 0) {
+		restore->result->tree = restore->opts->body->tree;
+		restore->result->tree_complete = true;
+	}
+	tell_progress(restore);
 	return rc;
 }
 

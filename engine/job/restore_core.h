@@ -62,8 +62,17 @@ const char *tk_restore_path(const struct tk_restore *restore, const struct tk_en
 TK_MUST_CHECK enum tk_rc tk_restore_claim_group(struct tk_restore *restore, const struct tk_entry *entry, bool *claimed, struct tk_err *err);
 const struct tk_group_row *tk_restore_group(const struct tk_restore *restore, uint64_t group);
 
-/* A walk over the point's entries, restricted to what was asked for. */
-TK_MUST_CHECK enum tk_rc tk_restore_open_walk(struct tk_restore *restore, struct tk_treewalk **out, struct tk_err *err);
+/* A walk over the point's entries, narrowed to what was asked for. The loader is the walk's own. */
+struct tk_restore_walk {
+	struct tk_page_loader *loader;
+	struct tk_treewalk *walk;
+	struct tk_entry entry;
+};
+TK_MUST_CHECK enum tk_rc tk_restore_walk_open(struct tk_restore *restore, struct tk_restore_walk *out, struct tk_err *err);
+/* The next entry that is asked for, borrowed until the next call; NULL at the end. */
+TK_MUST_CHECK enum tk_rc tk_restore_walk_next(struct tk_restore *restore, struct tk_restore_walk *walk, const struct tk_entry **entry,
+					      struct tk_err *err);
+void tk_restore_walk_release(struct tk_restore_walk *walk);
 
 /* restore_content.c: where a file's bytes go, piece by piece in the order of the file. */
 struct tk_byte_sink {

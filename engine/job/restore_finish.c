@@ -2,7 +2,6 @@
 #include <string.h>
 
 #include "engine/job/restore_core.h"
-#include "engine/vault/treewalk.h"
 
 /* A directory that the walk is in. */
 struct open_dir {
@@ -210,14 +209,13 @@ finish_entry(struct finish *finish, const struct tk_entry *entry, struct tk_err 
 static enum tk_rc
 walk_entries(struct finish *finish, enum tk_rc (*each)(struct finish *, const struct tk_entry *, struct tk_err *), struct tk_err *err)
 {
-	struct tk_restore *restore = finish->restore;
-	TK_AUTO(tk_treewalk_cleanup) struct tk_treewalk *walk = NULL;
+	struct tk_restore_walk walk;
 	const struct tk_entry *entry = NULL;
-	enum tk_rc rc = tk_restore_open_walk(restore, &walk, err);
+	enum tk_rc rc = tk_restore_walk_open(finish->restore, &walk, err);
 
-	while (!rc && !(rc = tk_treewalk_next(walk, &entry, err)) && entry)
-		if (tk_restore_wants(restore, entry))
-			rc = each(finish, entry, err);
+	while (!rc && !(rc = tk_restore_walk_next(finish->restore, &walk, &entry, err)) && entry)
+		rc = each(finish, entry, err);
+	tk_restore_walk_release(&walk);
 	return rc;
 }
 

@@ -59,32 +59,26 @@ enum tk_rc
 tk_restore_tar(struct tk_restore *restore, struct tk_err *err)
 {
 	TK_AUTO(tk_tarout_cleanup) struct tk_tarout *tar = NULL;
-	TK_AUTO(tk_treewalk_cleanup) struct tk_treewalk *walk = NULL;
-	struct tk_restore_worker worker;
+	TK_AUTO(tk_restore_worker_release) struct tk_restore_worker worker = {0};
+	TK_AUTO(tk_restore_walk_release) struct tk_restore_walk walk = {0};
 	const struct tk_entry *entry = NULL;
 	enum tk_rc rc;
 
 	if ((rc = tk_restore_worker_init(&worker, restore, err)) || (rc = tk_tarout_new(restore->opts->tar_fd, &tar, err)) ||
-	    (rc = tk_restore_open_walk(restore, &walk, err)))
-		goto out;
-	while (!(rc = tk_treewalk_next(walk, &entry, err)) && entry) {
+	    (rc = tk_restore_walk_open(restore, &walk, err)))
+		return rc;
+	while (!(rc = tk_restore_walk_next(restore, &walk, &entry, err)) && entry) {
 		if (restore->opts->cancel && atomic_load(restore->opts->cancel))
-			rc = tk_err_set(err, TK_ECANCELLED, "interrupted");
-		else if (!tk_restore_wants(restore, entry))
-			continue;
-		else
-			rc = add_entry(&worker, tar, entry, err);
-		if (rc)
-			goto out;
+			return tk_err_set(err, TK_ECANCELLED, "interrupted");
+		if ((rc = add_entry(&worker, tar, entry, err)))
+			return rc;
 		atomic_store(&restore->found_any, true);
 	}
-	if (!rc)
-		rc = tk_tarout_end(tar, err);
-	if (!rc && restore->opts->path_count == 0) {
+	if (rc || (rc = tk_tarout_end(tar, err)))
+		return rc;
+	if (restore->opts->path_count == 0) {
 		restore->result->tree = restore->opts->body->tree;
 		restore->result->tree_complete = true;
 	}
-out:
-	tk_restore_worker_release(&worker);
-	return rc;
+	return TK_OK;
 }

@@ -273,6 +273,8 @@ carry_over(struct scan *scan, const struct tk_walk_entry *now, struct tk_err *er
 	enum tk_rc rc;
 
 	count_entry(scan, was->meta.type, was->meta.size_bytes);
+	if (scan->opts->dry_run)
+		return advance_old(scan, err);
 	if ((rc = tk_ingest_keep(scan->opts->ingest, was, err)))
 		return rc;
 	if (was->hardlink_group && !tk_links_find(scan->links, now->st.dev, now->st.ino)) {
@@ -387,6 +389,20 @@ is_fatal(const struct scan *scan, enum tk_rc rc)
 	return tk_ingest_broken(scan->opts->ingest) || (rc != TK_ENOENT && rc != TK_EDENIED && rc != TK_EIO);
 }
 
+/* What a run would do, by what stat says alone. */
+static void
+guess(struct scan *scan, const struct tk_walk_entry *now, const struct tk_entry *old)
+{
+	count_entry(scan, now->st.type, now->st.size_bytes);
+	scan->stats->changed = true;
+	if (now->st.type == TK_FT_DIR)
+		return;
+	if (old)
+		scan->stats->files_changed++;
+	else
+		scan->stats->files_new++;
+}
+
 /* A new or changed entry. old: the entry of the same path before, or NULL. */
 static enum tk_rc
 look_closer(struct scan *scan, const struct tk_walk_entry *now, const struct tk_entry *old, struct tk_err *err)
@@ -466,6 +482,12 @@ take_entry(struct scan *scan, const struct tk_walk_entry *now, struct tk_err *er
 		return carry_over(scan, now, err);
 	if ((rc = flush_held(scan, err)))
 		return rc;
+	if (scan->opts->dry_run) {
+		bool both = scan->old.have && order == 0;
+
+		guess(scan, now, both ? &scan->old.entry : NULL);
+		return both ? advance_old(scan, err) : TK_OK;
+	}
 	if (!scan->old.have || order != 0)
 		return look_closer(scan, now, NULL, err);
 	rc = look_closer(scan, now, &scan->old.entry, err);
@@ -543,7 +565,7 @@ tk_scan_run(const struct tk_scan_opts *opts, struct tk_page_info *root, struct t
 	rc = scan_open(&scan, &walk_opts, &sink, err);
 	if (!rc)
 		rc = scan_all(&scan, err);
-	if (!rc)
+	if (!rc && !opts->dry_run)
 		rc = tk_tree_finish(scan.tree, root, err);
 	scan_close(&scan);
 	return rc;

@@ -31,6 +31,7 @@ struct tk_scan_opts {
 	int64_t last_scan_ns;                 /* of the current point; 0: none */
 	int64_t reread_period_s;              /* every carried-over file is read again within this time; 0: never */
 	uint64_t expected_files, expected_bytes; /* of the point before, for progress */
+	bool dry_run;                         /* compare only: nothing is read, stored or written; *root stays empty */
 	const atomic_bool *cancel;
 	struct tk_progress progress;
 	/* Called by the scanning thread. err may be NULL. */

@@ -1,0 +1,41 @@
+/* verify.h -- is what one site holds whole? Points, pages, references; with data: every blob, or a sample. */
+#ifndef TK_JOB_VERIFY_H
+#define TK_JOB_VERIFY_H
+
+#include "engine/job/fetch.h"
+#include "engine/job/progress.h"
+#include "engine/vault/records.h"
+
+/* One damaged or missing thing. */
+struct tk_damage {
+	struct tk_pack_name pack;             /* zeros: a point record */
+	uint32_t blob;                        /* UINT32_MAX: the pack as a whole */
+	char text[256];
+	char **files;                         /* owned; paths that need it, at most TK_DAMAGE_FILES_MAX; filled by data checks */
+	size_t file_count;
+	uint64_t files_affected;              /* in all */
+};
+#define TK_DAMAGE_FILES_MAX 20u
+
+struct tk_verify_opts {
+	const struct tk_site *site;           /* all borrowed */
+	const struct tk_id *domain;
+	const struct tk_domain_keys *keys;
+	const struct tk_head *only;           /* one point; NULL: all that the site has */
+	double data_percent;                  /* of the blobs that are read and opened: 0, or up to 100 */
+	const atomic_bool *cancel;
+	struct tk_progress progress;
+};
+
+struct tk_verify_result {
+	uint64_t points_checked, blobs_checked, checked_bytes;
+	struct tk_damage *damaged;            /* owned */
+	size_t damaged_count;
+	struct tk_head newest;                /* the newest point that was found whole */
+};
+void tk_verify_result_release(struct tk_verify_result *result);
+
+/* TK_OK when the check came to its end: what is damaged is in the result. Errors: TK_EUNREACH, TK_EKEY, TK_ENOENT (no such point) ... */
+TK_MUST_CHECK enum tk_rc tk_verify_site(const struct tk_verify_opts *opts, struct tk_verify_result *result, struct tk_err *err);
+
+#endif

@@ -53,8 +53,10 @@ struct tk_backup_opts {
 	bool (*votes_suffice)(void *ctx, const bool *voted, size_t count);
 	void *judge_ctx;
 
+	enum tk_rc (*prepare_site)(void *ctx, const struct tk_site *site, struct tk_store *store, struct tk_err *err); /* see sites.h */
+	void *prepare_ctx;
 	const atomic_bool *cancel;
-	struct tk_progress progress;
+	const struct tk_progress *progress;  /* may be NULL */
 	void (*on_note)(void *ctx, enum tk_scan_note note, const char *path, const struct tk_err *err);
 	void *note_ctx;
 	const struct tk_log *log;

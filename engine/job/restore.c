@@ -267,15 +267,13 @@ tell_progress(struct tk_restore *restore)
 {
 	struct tk_progress_event event = {.phase = "restore", .files_total = restore->opts->body->files, .bytes_total = restore->opts->body->total_bytes};
 
-	if (!restore->opts->progress.fn)
-		return;
 	pthread_mutex_lock(&restore->lock);
 	event.files_done = restore->result->files_restored;
 	event.bytes_done = restore->result->restored_bytes;
 	pthread_mutex_unlock(&restore->lock);
 	if (restore->opts->path_count > 0)
 		event.files_total = event.bytes_total = 0;
-	restore->opts->progress.fn(restore->opts->progress.ctx, &event);
+	tk_progress_report(restore->opts->progress, &event);
 }
 
 static enum tk_rc

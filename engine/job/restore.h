@@ -8,7 +8,7 @@
 #include "engine/base/log.h"
 #include "engine/fsio/metaapply.h"
 #include "engine/job/fetch.h"
-#include "engine/job/progress.h"
+#include "engine/base/progress.h"
 #include "engine/vault/records.h"
 
 struct tk_restore_opts {
@@ -27,7 +27,7 @@ struct tk_restore_opts {
 	unsigned threads;
 
 	const atomic_bool *cancel;
-	struct tk_progress progress;
+	const struct tk_progress *progress;  /* may be NULL */
 	/* Told of each file that could not be restored; any thread, one at a time. */
 	void (*on_fault)(void *ctx, const char *path, const struct tk_err *err);
 	void *ctx;

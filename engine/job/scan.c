@@ -446,8 +446,7 @@ tell_progress(struct scan *scan, const char *path)
 	const struct tk_scan_opts *opts = scan->opts;
 	struct tk_progress_event event = {"scan", scan->stats->files, opts->expected_files, scan->stats->total_bytes, opts->expected_bytes, path};
 
-	if (opts->progress.fn)
-		opts->progress.fn(opts->progress.ctx, &event);
+	tk_progress_report(opts->progress, &event);
 }
 
 static enum tk_rc

@@ -8,7 +8,7 @@
 #include "engine/catalog/catalog.h"
 #include "engine/fsio/walk.h"
 #include "engine/job/ingest.h"
-#include "engine/job/progress.h"
+#include "engine/base/progress.h"
 
 enum tk_scan_note {
 	TK_NOTE_UNREADABLE,                   /* counts: the point lacks it */
@@ -33,7 +33,7 @@ struct tk_scan_opts {
 	uint64_t expected_files, expected_bytes; /* of the point before, for progress */
 	bool dry_run;                         /* compare only: nothing is read, stored or written; *root stays empty */
 	const atomic_bool *cancel;
-	struct tk_progress progress;
+	const struct tk_progress *progress;  /* may be NULL */
 	/* Called by the scanning thread. err may be NULL. */
 	void (*on_note)(void *ctx, enum tk_scan_note note, const char *path, const struct tk_err *err);
 	void *ctx;

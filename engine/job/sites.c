@@ -94,6 +94,7 @@ worker_open(struct worker *worker, struct tk_store_state *state, struct tk_err *
 	struct tk_sites *sites = worker->sites;
 	const struct tk_site *site = &sites->opts.sites[worker->index];
 	struct tk_vault_mark mark;
+	struct tk_err why;
 	bool known;
 	enum tk_rc rc = site->open(site, &worker->store, err);
 
@@ -110,6 +111,9 @@ worker_open(struct worker *worker, struct tk_store_state *state, struct tk_err *
 	if (!state->domain_known &&
 	    (rc = worker->store->ops->put_genesis(worker->store, sites->opts.genesis->data, sites->opts.genesis->len_bytes, err)))
 		return rc;
+	/* Without it the data is as safe as before: only `recover` from this site alone would not work yet. */
+	if (sites->opts.prepare && sites->opts.prepare(sites->opts.prepare_ctx, site, worker->store, &why))
+		tk_log_event(sites->opts.log, TK_LOG_WARN, "recovery-data", "site=%s reason=\"%s\"", site->name, why.text);
 	return TK_OK;
 }
 

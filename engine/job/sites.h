@@ -17,6 +17,9 @@ struct tk_sites_opts {
 	const struct tk_buf *genesis;         /* the record: given to sites that do not know the domain */
 	struct tk_journal *journal;
 	struct tk_spool *spool;
+	/* Called by the worker once its session is open: gives the site what `recover` needs of this home. May be NULL; a failure is only logged. */
+	enum tk_rc (*prepare)(void *ctx, const struct tk_site *site, struct tk_store *store, struct tk_err *err);
+	void *prepare_ctx;
 	const struct tk_log *log;
 };
 

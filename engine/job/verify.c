@@ -90,8 +90,8 @@ tell_progress(const struct verify *verify)
 {
 	struct tk_progress_event event = {.phase = "verify", .files_done = verify->result->blobs_checked, .bytes_done = verify->result->checked_bytes};
 
-	if (verify->opts->progress.fn && verify->result->blobs_checked % 64 == 0)
-		verify->opts->progress.fn(verify->opts->progress.ctx, &event);
+	if (verify->result->blobs_checked % 64 == 0)
+		tk_progress_report(verify->opts->progress, &event);
 }
 
 /* ---- the first pass: pages and references ---- */

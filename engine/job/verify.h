@@ -3,7 +3,7 @@
 #define TK_JOB_VERIFY_H
 
 #include "engine/job/fetch.h"
-#include "engine/job/progress.h"
+#include "engine/base/progress.h"
 #include "engine/vault/records.h"
 
 /* One damaged or missing thing. */
@@ -24,7 +24,7 @@ struct tk_verify_opts {
 	const struct tk_head *only;           /* one point; NULL: all that the site has */
 	double data_percent;                  /* of the blobs that are read and opened: 0, or up to 100 */
 	const atomic_bool *cancel;
-	struct tk_progress progress;
+	const struct tk_progress *progress;  /* may be NULL */
 };
 
 struct tk_verify_result {

@@ -1,0 +1,513 @@
+#include "cli/home.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cli/secret.h"
+#include "engine/base/hex.h"
+#include "engine/crypto/aead.h"
+#include "engine/crypto/hash.h"
+#include "engine/fsio/openat.h"
+#include "engine/fsio/publish.h"
+#include "engine/vault/vault_store.h"
+#include "transport/client.h"
+#include "transport/enrol.h"
+
+#define KEY_FILE_MAX (1u << 20)
+#define CONFIG_FILE_MAX (1u << 20)
+#define CA_SALT_BYTES 32
+
+static enum tk_rc
+open_keys_dir(struct tk_home *home, struct tk_err *err)
+{
+	TK_AUTO(tk_fd_cleanup) int fd = open(home->cfg->home, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (fd >= 0)
+		home->keys_fd = openat(fd, "keys", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0 || home->keys_fd < 0)
+		return tk_err_errno(err, TK_EIO, "the keys of %s", home->cfg->home);
+	return TK_OK;
+}
+
+enum tk_rc
+tk_home_open(const struct tk_cli *cli, struct tk_home *home, struct tk_err *err)
+{
+	enum tk_rc rc;
+
+	memset(home, 0, sizeof(*home));
+	home->cli = cli;
+	home->keys_fd = -1;
+	(void)pthread_mutex_init(&home->lock, NULL);
+	if ((rc = tk_cli_config(cli, &home->cfg, err)) || (rc = tk_cli_sites_check(cli, home->cfg, err)) || (rc = open_keys_dir(home, err)))
+		return rc;
+	home->sites = calloc(home->cfg->site_count + 1, sizeof(*home->sites));
+	if (!home->sites)
+		return tk_err_set(err, TK_ENOMEM, "no memory for the sites");
+	for (size_t i = 0; i < home->cfg->site_count; i++)
+		home->sites[i] = (struct tk_home_site){.home = home, .conf = &home->cfg->sites[i]};
+	return TK_OK;
+}
+
+void
+tk_home_release(struct tk_home *home)
+{
+	for (size_t i = 0; home->sites && i < home->cfg->site_count; i++)
+		tk_vault_cleanup(&home->sites[i].vault);
+	free(home->sites);
+	tk_tls_ctx_free(home->tls);
+	tk_keyring_release(&home->ring);
+	if (home->keys_fd >= 0)
+		close(home->keys_fd);
+	tk_config_cleanup(&home->cfg);
+	(void)pthread_mutex_destroy(&home->lock);
+}
+
+enum tk_rc
+tk_home_read_key_file(struct tk_home *home, const char *name, struct tk_buf *out, struct tk_err *err)
+{
+	enum tk_rc rc = tk_read_file_at(home->keys_fd, name, KEY_FILE_MAX, out, err);
+
+	return rc ? tk_err_context(err, rc, "%s/keys", home->cfg->home) : TK_OK;
+}
+
+enum tk_rc
+tk_home_read_record(struct tk_home *home, const struct tk_id *domain, const char *kind, struct tk_buf *out, struct tk_err *err)
+{
+	char name[2 * sizeof(domain->b) + 32];
+
+	tk_hex_encode(domain->b, sizeof(domain->b), name);
+	name[2 * sizeof(domain->b)] = '.';
+	(void)strncpy(name + 2 * sizeof(domain->b) + 1, kind, 30);
+	name[sizeof(name) - 1] = '\0';
+	return tk_home_read_key_file(home, name, out, err);
+}
+
+/* ---- unlocking ---- */
+
+enum tk_rc
+tk_home_unlock_machine(struct tk_home *home, struct tk_err *err)
+{
+	TK_AUTO(tk_wipe_buf) struct tk_buf key = {0};
+	TK_AUTO(tk_buf_release) struct tk_buf slot = {0};
+	enum tk_rc rc;
+
+	if ((rc = tk_home_read_key_file(home, "machine.key", &key, err)) || (rc = tk_home_read_key_file(home, "machine.slot", &slot, err)) ||
+	    (rc = tk_slot_open(slot.data, slot.len_bytes, key.data, key.len_bytes, &home->ring, err)))
+		return tk_err_context(err, rc, "unlocking by the machine key");
+	home->unlocked = true;
+	return TK_OK;
+}
+
+static bool
+is_passphrase_slot(const char *name)
+{
+	size_t len = strlen(name);
+
+	return strncmp(name, "passphrase-", 11) == 0 && len > 5 && strcmp(name + len - 5, ".slot") == 0;
+}
+
+/* Tries every passphrase slot of the home. */
+static enum tk_rc
+try_slots(struct tk_home *home, const struct tk_secret *secret, struct tk_err *err)
+{
+	TK_AUTO(tk_dir_cleanup) DIR *dir = NULL;
+	int fd = openat(home->keys_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	const struct dirent *entry;
+	enum tk_rc rc = TK_EKEY;
+
+	dir = fd < 0 ? NULL : fdopendir(fd);
+	if (!dir)
+		return tk_err_errno(err, TK_EIO, "the keys of %s", home->cfg->home);
+	(void)tk_err_set(err, TK_EKEY, "%s has no passphrase slot", home->cfg->home);
+	while (rc == TK_EKEY && (entry = readdir(dir))) {
+		TK_AUTO(tk_buf_release) struct tk_buf slot = {0};
+
+		if (!is_passphrase_slot(entry->d_name))
+			continue;
+		if (!(rc = tk_home_read_key_file(home, entry->d_name, &slot, err)))
+			rc = tk_slot_open(slot.data, slot.len_bytes, secret->text, secret->len_bytes, &home->ring, err);
+	}
+	return rc;
+}
+
+enum tk_rc
+tk_home_unlock_passphrase(struct tk_home *home, struct tk_err *err)
+{
+	struct tk_secret_source source = {.file = tk_cli_value(home->cli, TK_OPT_PASSPHRASE_FILE), .command = home->cfg->passphrase_command};
+	TK_AUTO(tk_secret_release) struct tk_secret secret = {0};
+	char prompt[128] = "Passphrase of ";
+	enum tk_rc rc;
+
+	if (!source.file)
+		source.file = getenv("TWINKEEP_PASSPHRASE_FILE");
+	(void)strncat(prompt, home->cfg->source, sizeof(prompt) - strlen(prompt) - 1);
+	source.prompt = prompt;
+	if ((rc = tk_secret_get(&source, &secret, err)) || (rc = try_slots(home, &secret, err)))
+		return rc;
+	home->unlocked = true;
+	return TK_OK;
+}
+
+/* ---- datasets and sites ---- */
+
+enum tk_rc
+tk_home_dataset(struct tk_home *home, const char *text, const struct tk_config_dataset **dataset, const char **point, struct tk_id *domain,
+		struct tk_err *err)
+{
+	const char *at = text ? strchr(text, '@') : NULL;
+	char name[256];
+	enum tk_rc rc;
+
+	if (text && (size_t)(at ? at - text : (long)strlen(text)) >= sizeof(name))
+		return tk_err_set(err, TK_EUSAGE, "there is no dataset \"%s\"", text);
+	if (text) {
+		size_t len = at ? (size_t)(at - text) : strlen(text);
+
+		memcpy(name, text, len);
+		name[len] = '\0';
+	}
+	if ((rc = tk_cli_dataset(home->cfg, text ? name : NULL, dataset, err)))
+		return rc;
+	*point = at ? at + 1 : NULL;
+	if (!(*dataset)->has_domain_id)
+		return tk_err_set(err, TK_ECONFIG, "dataset %s has no id: run `twinkeep init`, or give it the id it was made with", (*dataset)->name);
+	memcpy(domain->b, (*dataset)->domain_id, sizeof(domain->b));
+	return TK_OK;
+}
+
+static enum tk_rc
+need_tls(struct tk_home *home, struct tk_err *err)
+{
+	TK_AUTO(tk_buf_release) struct tk_buf ca = {0}, cert = {0};
+	TK_AUTO(tk_wipe_buf) struct tk_buf key = {0};
+	enum tk_rc rc;
+
+	if (home->tls)
+		return TK_OK;
+	if ((rc = tk_home_read_key_file(home, "ca.pem", &ca, err)) || (rc = tk_home_read_key_file(home, "tls.pem", &cert, err)) ||
+	    (rc = tk_home_read_key_file(home, "tls.key", &key, err)))
+		return rc;
+	return tk_source_tls(&home->ring.source, (struct tk_bytes){ca.data, ca.len_bytes}, (struct tk_bytes){cert.data, cert.len_bytes},
+			     (struct tk_bytes){key.data, key.len_bytes}, &home->tls, err);
+}
+
+static enum tk_rc
+open_daemon(struct tk_home_site *site, struct tk_store **out, struct tk_err *err)
+{
+	struct tk_home *home = site->home;
+	struct tk_client_options options = {.site_name = site->conf->name, .role = TK_ROLE_SOURCE, .source = home->ring.source,
+					    .node_name = home->cfg->source, .connect_timeout_ms = (int)site->conf->connect_timeout_ms,
+					    .io_timeout_ms = (int)site->conf->io_timeout_ms};
+	enum tk_rc rc;
+
+	pthread_mutex_lock(&home->lock);
+	rc = need_tls(home, err);
+	pthread_mutex_unlock(&home->lock);
+	if (rc)
+		return rc;
+	(void)strncpy(options.address.host, site->conf->url.host, sizeof(options.address.host) - 1);
+	options.address.port = site->conf->url.port;
+	options.tls = home->tls;
+	if (home->ring.has_operator_seed)
+		options.operator_seed = home->ring.operator_seed;
+	return tk_client_open(&options, out, err);
+}
+
+/* All sessions of a directory share its vault. */
+static enum tk_rc
+open_dir(struct tk_home_site *site, struct tk_store **out, struct tk_err *err)
+{
+	enum tk_rc rc = TK_OK;
+
+	pthread_mutex_lock(&site->home->lock);
+	if (!site->vault)
+		rc = tk_vault_open(site->conf->url.path, site->mode, site->home->cli->log, &site->vault, err);
+	pthread_mutex_unlock(&site->home->lock);
+	/* A vault that is not there is a site that does not answer. */
+	if (rc == TK_ENOENT && err)
+		err->rc = rc = TK_EUNREACH;
+	return rc ? rc : tk_vault_store_new(site->vault, out, err);
+}
+
+static enum tk_rc
+open_site(const struct tk_site *site, struct tk_store **out, struct tk_err *err)
+{
+	struct tk_home_site *own = site->ctx;
+
+	return own->conf->url.kind == TK_SITE_DIR ? open_dir(own, out, err) : open_daemon(own, out, err);
+}
+
+static bool
+is_wanted(const struct tk_cli *cli, const char *name)
+{
+	const struct tk_values *wanted = &cli->command.values[TK_OPT_SITE];
+
+	for (size_t i = 0; i < wanted->count; i++)
+		if (strcmp(wanted->items[i], name) == 0)
+			return true;
+	return wanted->count == 0;
+}
+
+enum tk_rc
+tk_home_sites(struct tk_home *home, const struct tk_config_dataset *dataset, enum tk_vault_mode mode, struct tk_site **out, size_t *count,
+	      struct tk_err *err)
+{
+	struct tk_site *sites = calloc(dataset->sites.count + 1, sizeof(*sites));
+	size_t used = 0;
+
+	if (!sites)
+		return tk_err_set(err, TK_ENOMEM, "no memory for the sites");
+	for (size_t i = 0; i < dataset->sites.count; i++) {
+		const struct tk_config_site *conf = tk_config_site_find(home->cfg, dataset->sites.items[i]);
+		struct tk_home_site *own;
+
+		if (!conf || !conf->enabled || !is_wanted(home->cli, conf->name))
+			continue;
+		own = &home->sites[conf - home->cfg->sites];
+		own->mode = mode;
+		sites[used++] = (struct tk_site){.name = conf->name, .is_local = conf->local, .ctx = own, .open = open_site};
+	}
+	if (used == 0) {
+		free(sites);
+		return tk_err_set(err, TK_EUSAGE, "dataset %s has no such site, or it is not enabled", dataset->name);
+	}
+	*out = sites;
+	*count = used;
+	return TK_OK;
+}
+
+/* ---- what sites keep for `recover` ---- */
+
+/* The files of a home that an empty machine needs. machine.key and machine.slot are not among them: a new machine makes its own. */
+static bool
+belongs_to_config(const char *name)
+{
+	const char *dot = strrchr(name, '.');
+
+	if (!dot || strncmp(name, "machine", 7) == 0)
+		return false;
+	return strcmp(dot, ".pem") == 0 || strcmp(dot, ".key") == 0 || strcmp(dot, ".sealed") == 0 || strcmp(dot, ".genesis") == 0 ||
+	       strcmp(dot, ".grant") == 0;
+}
+
+struct file_list {
+	struct tk_config_file *files;
+	size_t count;
+};
+
+static void
+file_list_release(struct file_list *list)
+{
+	tk_config_files_free(list->files, list->count);
+}
+
+static enum tk_rc
+add_file(struct file_list *list, const char *name, uint32_t mode, struct tk_buf *content, struct tk_err *err)
+{
+	struct tk_config_file *grown = realloc(list->files, (list->count + 1) * sizeof(*grown));
+
+	if (!grown)
+		return tk_err_set(err, TK_ENOMEM, "no memory for the configuration");
+	list->files = grown;
+	grown[list->count].name = strdup(name);
+	grown[list->count].mode = mode;
+	grown[list->count].content = *content;
+	memset(content, 0, sizeof(*content));
+	if (!grown[list->count].name) {
+		tk_buf_release(&grown[list->count].content);
+		return tk_err_set(err, TK_ENOMEM, "no memory for the configuration");
+	}
+	list->count++;
+	return TK_OK;
+}
+
+static enum tk_rc
+add_key_files(struct tk_home *home, struct file_list *list, struct tk_err *err)
+{
+	struct dirent **names = NULL;
+	int fd = openat(home->keys_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int count = fd < 0 ? -1 : scandirat(fd, ".", &names, NULL, alphasort);
+	enum tk_rc rc = count < 0 ? tk_err_errno(err, TK_EIO, "the keys of %s", home->cfg->home) : TK_OK;
+
+	if (fd >= 0)
+		close(fd);
+	for (int i = 0; i < count; i++) {
+		TK_AUTO(tk_wipe_buf) struct tk_buf content = {0};
+		char name[300] = "keys/";
+
+		if (!rc && belongs_to_config(names[i]->d_name)) {
+			(void)strncat(name, names[i]->d_name, sizeof(name) - 6);
+			rc = tk_home_read_key_file(home, names[i]->d_name, &content, err);
+			rc = rc ? rc : add_file(list, name, 0600, &content, err);
+		}
+		free(names[i]);
+	}
+	free(names);
+	return rc;
+}
+
+/* twinkeep.conf and what it includes; files outside of the home come back under their absolute path's name below included/. */
+static enum tk_rc
+add_config_files(struct tk_home *home, struct file_list *list, struct tk_err *err)
+{
+	const struct tk_strings *files = &home->cfg->files;
+	size_t home_len = strlen(home->cfg->home);
+
+	for (size_t i = 0; i < files->count; i++) {
+		TK_AUTO(tk_buf_release) struct tk_buf content = {0};
+		const char *path = files->items[i];
+		bool inside = strncmp(path, home->cfg->home, home_len) == 0 && path[home_len] == '/';
+		enum tk_rc rc;
+
+		/* The ready-made policies come with the program. */
+		if (!inside)
+			continue;
+		if ((rc = tk_read_file_at(AT_FDCWD, path, CONFIG_FILE_MAX, &content, err)) ||
+		    (rc = add_file(list, path + home_len + 1, 0600, &content, err)))
+			return rc;
+	}
+	return TK_OK;
+}
+
+static enum tk_rc
+put_slots(struct tk_home *home, struct tk_store *store, struct tk_err *err)
+{
+	TK_AUTO(tk_dir_cleanup) DIR *dir = NULL;
+	int fd = openat(home->keys_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	const struct dirent *entry;
+	enum tk_rc rc = TK_OK;
+
+	dir = fd < 0 ? NULL : fdopendir(fd);
+	if (!dir)
+		return tk_err_errno(err, TK_EIO, "the keys of %s", home->cfg->home);
+	while (!rc && (entry = readdir(dir))) {
+		TK_AUTO(tk_buf_release) struct tk_buf slot = {0}, recovery = {0};
+		char name[300];
+
+		if (!is_passphrase_slot(entry->d_name))
+			continue;
+		/* The recovery public key stands beside its slot, as .recovery instead of .slot. */
+		(void)strncpy(name, entry->d_name, sizeof(name) - 10);
+		name[sizeof(name) - 10] = '\0';
+		memcpy(strrchr(name, '.'), ".recovery", sizeof(".recovery"));
+		if (!(rc = tk_home_read_key_file(home, entry->d_name, &slot, err)) && !(rc = tk_home_read_key_file(home, name, &recovery, err))) {
+			if (recovery.len_bytes != TK_KEY_BYTES)
+				rc = tk_err_set(err, TK_ECORRUPT, "%s/keys/%s is damaged", home->cfg->home, name);
+			else
+				rc = store->ops->put_slot(store, slot.data, slot.len_bytes, recovery.data, err);
+		}
+	}
+	return rc;
+}
+
+static enum tk_rc
+digest_files(const struct tk_home *home, const struct file_list *list, char hex[2 * TK_HASH_BYTES + 1], struct tk_err *err)
+{
+	TK_AUTO(tk_wipe_buf) struct tk_buf all = {0};
+	uint8_t digest[TK_HASH_BYTES];
+	enum tk_rc rc = TK_OK;
+
+	for (size_t i = 0; i < list->count && !rc; i++)
+		if (!(rc = tk_buf_put_bytes(&all, list->files[i].name, strlen(list->files[i].name), err)))
+			rc = tk_buf_put_bytes(&all, list->files[i].content.data, list->files[i].content.len_bytes, err);
+	/* Keyed, since it stands in the state directory in the clear. */
+	if (!rc)
+		rc = tk_hmac(home->ring.suite, home->ring.home_key, TK_KEY_BYTES, all.data, all.len_bytes, digest, err);
+	if (!rc)
+		tk_hex_encode(digest, sizeof(digest), hex);
+	return rc;
+}
+
+static enum tk_rc
+open_state_dir(const struct tk_home *home, int *fd, struct tk_err *err)
+{
+	enum tk_rc rc = tk_mkdir_p_at(AT_FDCWD, home->cfg->state_dir, 0700, err);
+
+	if (rc)
+		return rc;
+	*fd = open(home->cfg->state_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	return *fd < 0 ? tk_err_errno(err, TK_EIO, "state directory %s", home->cfg->state_dir) : TK_OK;
+}
+
+enum tk_rc
+tk_home_prepare_site(void *ctx, const struct tk_site *site, struct tk_store *store, struct tk_err *err)
+{
+	struct tk_home *home = ctx;
+	TK_AUTO(file_list_release) struct file_list list = {0};
+	TK_AUTO(tk_buf_release) struct tk_buf sealed = {0}, known = {0};
+	TK_AUTO(tk_fd_cleanup) int state_fd = -1;
+	char hex[2 * TK_HASH_BYTES + 1], mark[300] = "recovery-data-";
+	enum tk_rc rc;
+
+	(void)strncat(mark, site->name, sizeof(mark) - strlen(mark) - 1);
+	if ((rc = add_config_files(home, &list, err)) || (rc = add_key_files(home, &list, err)) || (rc = digest_files(home, &list, hex, err)) ||
+	    (rc = open_state_dir(home, &state_fd, err)))
+		return rc;
+	if (!tk_read_file_at(state_fd, mark, sizeof(hex), &known, err) && known.len_bytes == strlen(hex) && memcmp(known.data, hex, strlen(hex)) == 0)
+		return TK_OK;
+	if ((rc = put_slots(home, store, err)) || (rc = tk_config_seal(&home->ring, list.files, list.count, &sealed, err)) ||
+	    (rc = store->ops->put_config(store, sealed.data, sealed.len_bytes, err)))
+		return rc;
+	return tk_publish_file(state_fd, mark, hex, strlen(hex), 0600, err);
+}
+
+/* ---- the CA's key ---- */
+
+static enum tk_rc
+ca_aead(const struct tk_keyring *ring, const uint8_t salt[CA_SALT_BYTES], struct tk_aead **out, struct tk_err *err)
+{
+	static const char info[] = "twinkeep ca key";
+	uint8_t key[TK_AEAD_KEY_MAX];
+	size_t key_bytes = tk_suite_info(ring->suite)->aead_key_bytes;
+	enum tk_rc rc;
+
+	if (!ring->has_operator_seed)
+		return tk_err_set(err, TK_EKEY, "the CA's key opens with the passphrase only");
+	rc = tk_hkdf(ring->suite, (struct tk_bytes){ring->operator_seed, TK_KEY_BYTES}, (struct tk_bytes){salt, CA_SALT_BYTES},
+		     (struct tk_bytes){info, sizeof(info) - 1}, key, key_bytes, err);
+	if (!rc)
+		rc = tk_aead_new(ring->suite, key, key_bytes, out, err);
+	tk_wipe(key, sizeof(key));
+	return rc;
+}
+
+enum tk_rc
+tk_home_seal_ca_key(const struct tk_keyring *ring, struct tk_bytes key_pem, struct tk_buf *out, struct tk_err *err)
+{
+	TK_AUTO(tk_aead_cleanup) struct tk_aead *aead = NULL;
+	const uint8_t nonce[TK_NONCE_BYTES] = {0};
+	uint8_t salt[CA_SALT_BYTES];
+	size_t sealed_bytes;
+	enum tk_rc rc;
+
+	if ((rc = tk_random_bytes(salt, sizeof(salt), err)) || (rc = ca_aead(ring, salt, &aead, err)) ||
+	    (rc = tk_buf_put(out, salt, sizeof(salt), err)))
+		return rc;
+	sealed_bytes = key_pem.len_bytes + tk_aead_tag_bytes(aead);
+	if ((rc = tk_buf_reserve(out, sealed_bytes, err)) ||
+	    (rc = tk_aead_seal(aead, nonce, NULL, 0, key_pem.data, key_pem.len_bytes, out->data + out->len_bytes, err)))
+		return rc;
+	out->len_bytes += sealed_bytes;
+	return TK_OK;
+}
+
+enum tk_rc
+tk_home_open_ca_key(const struct tk_keyring *ring, const struct tk_buf *sealed, struct tk_buf *key_pem, struct tk_err *err)
+{
+	TK_AUTO(tk_aead_cleanup) struct tk_aead *aead = NULL;
+	const uint8_t nonce[TK_NONCE_BYTES] = {0};
+	size_t body_bytes;
+	enum tk_rc rc;
+
+	if (sealed->len_bytes < CA_SALT_BYTES + TK_AEAD_TAG_MAX)
+		return tk_err_set(err, TK_ECORRUPT, "the CA's key is damaged");
+	body_bytes = sealed->len_bytes - CA_SALT_BYTES;
+	if ((rc = ca_aead(ring, sealed->data, &aead, err)) || (rc = tk_buf_reserve(key_pem, body_bytes, err)) ||
+	    (rc = tk_aead_open(aead, nonce, NULL, 0, sealed->data + CA_SALT_BYTES, body_bytes, key_pem->data, err)))
+		return rc;
+	key_pem->len_bytes = body_bytes - tk_aead_tag_bytes(aead);
+	return TK_OK;
+}

@@ -1,0 +1,65 @@
+/* home.h -- a source's home, opened: configuration, keys, identity, and how its sites are reached.
+ *
+ * HOME/keys/: identity, machine.key, machine.slot, passphrase-<slot id>.slot, ca.pem, ca.key.sealed (under the operator's seed), tls.pem, tls.key,
+ * <domain>.genesis, <domain>.grant. Made by init, and by recover. One owner; the sites' open may be called from any thread. */
+#ifndef TK_CLI_HOME_H
+#define TK_CLI_HOME_H
+
+#include <pthread.h>
+
+#include "cli/cli.h"
+#include "engine/crypto/tls_ctx.h"
+#include "engine/vault/keyring.h"
+#include "engine/vault/store.h"
+#include "engine/vault/vault.h"
+
+struct tk_home;
+
+struct tk_home_site {
+	struct tk_home *home;
+	const struct tk_config_site *conf;
+	enum tk_vault_mode mode;
+	struct tk_vault *vault;               /* dir: sites, once opened */
+};
+
+struct tk_home {
+	const struct tk_cli *cli;
+	struct tk_config *cfg;
+	int keys_fd;
+	struct tk_keyring ring;
+	bool unlocked;
+	struct tk_tls_ctx *tls;               /* NULL until a tk:// site is opened */
+	pthread_mutex_t lock;                 /* tls and the sites' vaults */
+	struct tk_home_site *sites;           /* one for each of cfg->sites */
+};
+
+/* Reads the configuration and opens the keys' directory. Release whatever the result. Errors: TK_ECONFIG, TK_ENOENT. */
+TK_MUST_CHECK enum tk_rc tk_home_open(const struct tk_cli *cli, struct tk_home *home, struct tk_err *err);
+void tk_home_release(struct tk_home *home);
+
+/* Unlocks the keyring by the machine slot. Errors: TK_EKEY. */
+TK_MUST_CHECK enum tk_rc tk_home_unlock_machine(struct tk_home *home, struct tk_err *err);
+/* Unlocks it, with the operator's seed, by the passphrase, which is asked for as cli/secret.h says. Errors: TK_EKEY. */
+TK_MUST_CHECK enum tk_rc tk_home_unlock_passphrase(struct tk_home *home, struct tk_err *err);
+
+/* "DATASET[@POINT]" (NULL: the only dataset). *point is borrowed from text, or NULL. Errors: TK_EUSAGE. */
+TK_MUST_CHECK enum tk_rc tk_home_dataset(struct tk_home *home, const char *text, const struct tk_config_dataset **dataset, const char **point,
+					 struct tk_id *domain, struct tk_err *err);
+
+/* The dataset's enabled sites, narrowed by --site. mode: how vaults in directories are opened. The caller frees *out. Errors: TK_EUSAGE. */
+TK_MUST_CHECK enum tk_rc tk_home_sites(struct tk_home *home, const struct tk_config_dataset *dataset, enum tk_vault_mode mode, struct tk_site **out,
+				       size_t *count, struct tk_err *err);
+
+/* A file of HOME/keys. */
+TK_MUST_CHECK enum tk_rc tk_home_read_key_file(struct tk_home *home, const char *name, struct tk_buf *out, struct tk_err *err);
+/* HOME/keys/<domain hex>.<kind>. */
+TK_MUST_CHECK enum tk_rc tk_home_read_record(struct tk_home *home, const struct tk_id *domain, const char *kind, struct tk_buf *out, struct tk_err *err);
+
+/* For tk_backup_opts.prepare_site (ctx: the home): gives the site the slots and the sealed configuration, unless it has these very ones. */
+enum tk_rc tk_home_prepare_site(void *ctx, const struct tk_site *site, struct tk_store *store, struct tk_err *err);
+
+/* The CA's private key, sealed under the operator's seed. */
+TK_MUST_CHECK enum tk_rc tk_home_seal_ca_key(const struct tk_keyring *ring, struct tk_bytes key_pem, struct tk_buf *out, struct tk_err *err);
+TK_MUST_CHECK enum tk_rc tk_home_open_ca_key(const struct tk_keyring *ring, const struct tk_buf *sealed, struct tk_buf *key_pem, struct tk_err *err);
+
+#endif

@@ -2,6 +2,7 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -452,6 +453,46 @@ tk_home_prepare_site(void *ctx, const struct tk_site *site, struct tk_store *sto
 	    (rc = store->ops->put_config(store, sealed.data, sealed.len_bytes, err)))
 		return rc;
 	return tk_publish_file(state_fd, mark, hex, strlen(hex), 0600, err);
+}
+
+/* ---- slots ---- */
+
+enum tk_rc
+tk_home_write_machine_slot(const struct tk_keyring *ring, int keys_fd, struct tk_err *err)
+{
+	TK_AUTO(tk_buf_release) struct tk_buf slot = {0};
+	uint8_t key[TK_KEY_BYTES];
+	enum tk_rc rc;
+
+	if (!(rc = tk_random_bytes(key, sizeof(key), err)) &&
+	    !(rc = tk_slot_seal(ring, TK_SLOT_MACHINE, key, sizeof(key), "machine", &slot, NULL, err)) &&
+	    !(rc = tk_publish_file(keys_fd, "machine.key", key, sizeof(key), 0600, err)))
+		rc = tk_publish_file(keys_fd, "machine.slot", slot.data, slot.len_bytes, 0600, err);
+	tk_wipe(key, sizeof(key));
+	return rc;
+}
+
+enum tk_rc
+tk_home_write_passphrase_slot(const struct tk_keyring *ring, int keys_fd, const struct tk_secret *secret, const char *label, struct tk_id *slot_id,
+			      struct tk_err *err)
+{
+	TK_AUTO(tk_buf_release) struct tk_buf slot = {0};
+	struct tk_slot_info info;
+	uint8_t recovery[TK_KEY_BYTES];
+	char hex[2 * TK_ID_BYTES + 1], name[2 * TK_ID_BYTES + 32];
+	enum tk_rc rc;
+
+	if ((rc = tk_slot_seal(ring, TK_SLOT_PASSPHRASE, secret->text, secret->len_bytes, label, &slot, recovery, err)) ||
+	    (rc = tk_slot_read_info(slot.data, slot.len_bytes, &info, err)))
+		return rc;
+	tk_hex_encode(info.slot_id.b, sizeof(info.slot_id.b), hex);
+	(void)snprintf(name, sizeof(name), "passphrase-%s.recovery", hex);
+	if ((rc = tk_publish_file(keys_fd, name, recovery, sizeof(recovery), 0600, err)))
+		return rc;
+	(void)snprintf(name, sizeof(name), "passphrase-%s.slot", hex);
+	if (slot_id)
+		*slot_id = info.slot_id;
+	return tk_publish_file(keys_fd, name, slot.data, slot.len_bytes, 0600, err);
 }
 
 /* ---- the CA's key ---- */

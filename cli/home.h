@@ -8,6 +8,7 @@
 #include <pthread.h>
 
 #include "cli/cli.h"
+#include "cli/secret.h"
 #include "engine/crypto/tls_ctx.h"
 #include "engine/vault/keyring.h"
 #include "engine/vault/store.h"
@@ -57,6 +58,12 @@ TK_MUST_CHECK enum tk_rc tk_home_read_record(struct tk_home *home, const struct 
 
 /* For tk_backup_opts.prepare_site (ctx: the home): gives the site the slots and the sealed configuration, unless it has these very ones. */
 enum tk_rc tk_home_prepare_site(void *ctx, const struct tk_site *site, struct tk_store *store, struct tk_err *err);
+
+/* Writes machine.key and machine.slot: a new machine key. Durable. */
+TK_MUST_CHECK enum tk_rc tk_home_write_machine_slot(const struct tk_keyring *ring, int keys_fd, struct tk_err *err);
+/* Writes passphrase-<slot id>.slot and .recovery. The ring must have the operator's seed. slot_id (may be NULL) receives the id. Durable. */
+TK_MUST_CHECK enum tk_rc tk_home_write_passphrase_slot(const struct tk_keyring *ring, int keys_fd, const struct tk_secret *secret, const char *label,
+						       struct tk_id *slot_id, struct tk_err *err);
 
 /* The CA's private key, sealed under the operator's seed. */
 TK_MUST_CHECK enum tk_rc tk_home_seal_ca_key(const struct tk_keyring *ring, struct tk_bytes key_pem, struct tk_buf *out, struct tk_err *err);

@@ -1,0 +1,430 @@
+/* twinkeep backup */
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "cli/home.h"
+#include "cli/reading.h"
+#include "cli/verbs.h"
+#include "engine/base/clock.h"
+#include "engine/catalog/identity.h"
+#include "engine/job/backup.h"
+
+#define LINGER_MS 60000
+#define SECONDS_A_DAY 86400
+#define SKIP_DIRS_MAX 256
+
+/* One dataset's run. */
+struct run {
+	struct tk_home *home;
+	const struct tk_config_dataset *dataset;
+	struct tk_site *sites;
+	size_t site_count;
+	struct tk_backup_result result;
+	json_t *errors;                       /* files and sites, for --json */
+	uint64_t faults_shown;
+	bool named_sites;                     /* --site: the ack rule is judged over the whole set all the same */
+};
+
+/* ---- the ack rule, over all sites of the dataset ---- */
+
+static size_t
+ack_sites(const struct run *run, const bool *marked, struct tk_ack_site **out)
+{
+	const struct tk_config_dataset *dataset = run->dataset;
+	struct tk_ack_site *list = calloc(dataset->sites.count + 1, sizeof(*list));
+	size_t count = 0;
+
+	for (size_t i = 0; list && i < dataset->sites.count; i++) {
+		const struct tk_config_site *conf = tk_config_site_find(run->home->cfg, dataset->sites.items[i]);
+
+		if (!conf)
+			continue;
+		list[count] = (struct tk_ack_site){.name = conf->name, .local = conf->local};
+		for (size_t k = 0; k < run->site_count; k++)
+			if (marked && marked[k] && strcmp(run->sites[k].name, conf->name) == 0)
+				list[count].marked = true;
+		count++;
+	}
+	*out = list;
+	return list ? count : 0;
+}
+
+static void
+judge(void *ctx, const bool *has_receipt, size_t count, bool *met, bool *safe)
+{
+	const struct run *run = ctx;
+	struct tk_ack_site *list;
+	size_t listed = ack_sites(run, has_receipt, &list);
+
+	(void)count;
+	*met = tk_ack_is_met(run->dataset->policy->ack, list, listed);
+	*safe = tk_ack_is_safe(run->dataset->policy->ack, list, listed);
+	free(list);
+}
+
+static bool
+votes_suffice(void *ctx, const bool *voted, size_t count)
+{
+	const struct run *run = ctx;
+	struct tk_ack_site *list;
+	size_t listed = ack_sites(run, voted, &list);
+	bool clean = tk_ack_takeover_is_clean(run->dataset->policy->ack, list, listed);
+
+	(void)count;
+	free(list);
+	return clean;
+}
+
+/* ---- notes ---- */
+
+static void
+add_error(struct run *run, const char *code, const char *path, const char *message)
+{
+	(void)json_array_append_new(run->errors, json_pack("{s:s, s:o, s:o}", "code", code, "path", tk_json_text(path), "message",
+							   tk_json_text(message)));
+}
+
+static void
+on_note(void *ctx, enum tk_scan_note note, const char *path, const struct tk_err *err)
+{
+	struct run *run = ctx;
+	struct tk_output *out = run->home->cli->out;
+	char name[512];
+
+	(void)tk_format_name(path, name, sizeof(name));
+	switch (note) {
+	case TK_NOTE_UNREADABLE:
+		tk_out_warn(out, TK_EIO, "/%s could not be read and is not in the point: %s", name, err ? err->text : "unknown");
+		add_error(run, "unreadable", path, err ? err->text : "");
+		break;
+	case TK_NOTE_INCONSISTENT:
+		tk_out_warn(out, TK_EIO, "/%s changed while it was read: stored as it was read, marked inconsistent", name);
+		add_error(run, "inconsistent", path, "changed while it was read");
+		break;
+	case TK_NOTE_SILENT_CHANGE:
+		tk_out_warn(out, TK_ECORRUPT, "/%s has other content than before though nothing says that it was changed: look at the disk", name);
+		add_error(run, "silent-change", path, "content changed, times did not");
+		break;
+	case TK_NOTE_VANISHED:
+	case TK_NOTE_SKIPPED:
+		tk_log_event(run->home->cli->log, TK_LOG_INFO, note == TK_NOTE_VANISHED ? "vanished" : "skipped", "path=\"/%s\"%s%s", name,
+			     err ? " reason=" : "", err ? err->text : "");
+		break;
+	}
+}
+
+/* ---- what the run is given ---- */
+
+static void
+add_skip_dir(struct tk_dev_ino *dirs, size_t *count, const char *path)
+{
+	struct stat st;
+
+	if (path && *count < SKIP_DIRS_MAX && stat(path, &st) == 0)
+		dirs[(*count)++] = (struct tk_dev_ino){(uint64_t)st.st_dev, (uint64_t)st.st_ino};
+}
+
+/* Homes, spools and vaults of this machine are never backed up into themselves. */
+static size_t
+skip_dirs(const struct tk_home *home, struct tk_dev_ino *dirs)
+{
+	size_t count = 0;
+
+	add_skip_dir(dirs, &count, home->cfg->home);
+	add_skip_dir(dirs, &count, home->cfg->state_dir);
+	for (size_t i = 0; i < home->cfg->site_count; i++)
+		if (home->cfg->sites[i].url.kind == TK_SITE_DIR)
+			add_skip_dir(dirs, &count, home->cfg->sites[i].url.path);
+	return count;
+}
+
+static enum tk_rc
+compile_excludes(const struct tk_config_dataset *dataset, struct tk_exclude **out, struct tk_err *err)
+{
+	size_t own = dataset->exclude.count, shared = dataset->policy->exclude.count;
+	const char **patterns = calloc(own + shared + 1, sizeof(*patterns));
+	enum tk_rc rc;
+
+	if (!patterns)
+		return tk_err_set(err, TK_ENOMEM, "no memory for patterns");
+	for (size_t i = 0; i < shared; i++)
+		patterns[i] = dataset->policy->exclude.items[i];
+	for (size_t i = 0; i < own; i++)
+		patterns[shared + i] = dataset->exclude.items[i];
+	rc = tk_exclude_new(patterns, own + shared, out, err);
+	free(patterns);
+	return rc;
+}
+
+static enum tk_codec
+codec_of(enum tk_compression compression)
+{
+	if (compression == TK_COMPRESS_LZ4)
+		return TK_CODEC_LZ4;
+	return compression == TK_COMPRESS_NONE ? TK_CODEC_RAW : TK_CODEC_ZSTD;
+}
+
+static void
+take_policy(const struct run *run, struct tk_backup_opts *opts)
+{
+	const struct tk_config_policy *policy = run->dataset->policy;
+	int64_t longest_ms = 0;
+
+	opts->cross_file_systems = !policy->one_file_system;
+	opts->skip_caches = policy->cachedir_tag;
+	opts->skip_nodump = policy->nodump;
+	opts->codec = codec_of(policy->compression);
+	opts->level = (int)policy->level;
+	opts->signature = policy->signature == TK_SIGN_AT_ONCE ? TK_SIGNATURE_AT_ONCE : TK_SIGNATURE_FIRST_CHANGE;
+	opts->block_bytes = (size_t)policy->block_size_bytes;
+	opts->delta_min_bytes = policy->delta_min_size_bytes;
+	opts->retries = (unsigned)policy->read_retries;
+	opts->reread_period_s = (int64_t)policy->reread_days * SECONDS_A_DAY;
+	for (size_t i = 0; i < run->site_count; i++) {
+		const struct tk_home_site *own = run->sites[i].ctx;
+
+		if (own->conf->connect_timeout_ms > longest_ms)
+			longest_ms = own->conf->connect_timeout_ms;
+	}
+	/* A site has its time for connecting and as much again to say what it holds. */
+	opts->open_timeout_ms = 2 * longest_ms;
+	opts->linger_ms = LINGER_MS;
+}
+
+static enum tk_rc
+run_dataset(struct run *run, const struct tk_id *domain, struct tk_err *err)
+{
+	struct tk_home *home = run->home;
+	const struct tk_cli *cli = home->cli;
+	TK_AUTO(tk_buf_release) struct tk_buf genesis = {0}, grant = {0};
+	TK_AUTO(tk_exclude_cleanup) struct tk_exclude *exclude = NULL;
+	struct tk_dev_ino skip[SKIP_DIRS_MAX];
+	long cores = sysconf(_SC_NPROCESSORS_ONLN);
+	struct tk_backup_opts opts = {
+		.dataset_name = run->dataset->name, .source_name = home->cfg->source, .state_dir = home->cfg->state_dir, .ring = &home->ring,
+		.domain = *domain, .genesis = &genesis, .first_grant = &grant, .roots = (const char *const *)run->dataset->paths.items,
+		.root_count = run->dataset->paths.count, .skip_dirs = skip, .spool_max_bytes = home->cfg->spool_max_bytes,
+		.threads = home->cfg->threads ? (unsigned)home->cfg->threads : (unsigned)(cores > 0 ? cores : 1),
+		.dry_run = tk_cli_flag(cli, TK_OPT_DRY_RUN), .judge = judge, .votes_suffice = votes_suffice, .judge_ctx = run,
+		.prepare_site = tk_home_prepare_site, .prepare_ctx = home, .cancel = cli->cancel, .progress = cli->progress, .on_note = on_note,
+		.note_ctx = run, .log = cli->log,
+	};
+	enum tk_rc rc;
+
+	if ((rc = tk_identity_read(home->keys_fd, &opts.incarnation, err)) || (rc = tk_home_read_record(home, domain, "genesis", &genesis, err)) ||
+	    (rc = tk_home_read_record(home, domain, "grant", &grant, err)) || (rc = compile_excludes(run->dataset, &exclude, err)) ||
+	    (rc = tk_home_sites(home, run->dataset, TK_VAULT_SERVE, &run->sites, &run->site_count, err)))
+		return rc;
+	opts.exclude = exclude;
+	opts.skip_dir_count = skip_dirs(home, skip);
+	opts.sites = run->sites;
+	opts.site_count = run->site_count;
+	take_policy(run, &opts);
+	return tk_backup_run(&opts, &run->result, err);
+}
+
+/* ---- what is told ---- */
+
+static json_t *
+receipts_json(const struct run *run)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; run->result.sites && i < run->site_count; i++) {
+		const struct tk_backup_site *site = &run->result.sites[i];
+
+		if (site->has_receipt)
+			(void)json_array_append_new(list, json_pack("{s:o, s:o, s:o}", "site", tk_json_text(run->sites[i].name), "time",
+								    tk_json_time(site->receipt_ns), "digest",
+								    tk_json_digest(&site->receipt_digest)));
+	}
+	return list;
+}
+
+static json_t *
+run_json(const struct run *run)
+{
+	const struct tk_backup_result *result = &run->result;
+	const struct tk_scan_stats *scan = &result->scan;
+	json_t *doc = json_object(), *sent = json_object();
+	bool made = result->point.epoch > 0;
+
+	for (size_t i = 0; result->sites && i < run->site_count; i++)
+		(void)json_object_set_new(sent, run->sites[i].name, json_integer((json_int_t)result->sites[i].sent_bytes));
+#define SET(name, value) (void)json_object_set_new(doc, name, value)
+#define SET_N(name, value) SET(name, json_integer((json_int_t)(value)))
+	SET("dataset", tk_json_text(run->dataset->name));
+	SET("point", made ? tk_json_digest(&result->point.point) : json_null());
+	SET_N("epoch", result->point.epoch);
+	SET_N("sequence", result->point.sequence);
+	SET("created", made ? tk_json_time(result->created_ns) : json_null());
+	SET_N("files_total", scan->files);
+	SET_N("files_new", scan->files_new);
+	SET_N("files_changed", scan->files_changed);
+	SET_N("files_removed", scan->files_removed);
+	SET_N("files_unreadable", scan->files_unreadable);
+	SET_N("files_inconsistent", scan->files_inconsistent);
+	SET_N("total_bytes", scan->total_bytes);
+	SET_N("read_bytes", result->read_bytes);
+	SET_N("literal_bytes", result->literal_bytes);
+	SET_N("stored_bytes", result->stored_bytes);
+	SET("sent_bytes", sent);
+	SET("elapsed_seconds", json_real((double)result->elapsed_ns / 1e9));
+	SET_N("rewritten_bytes", result->rewritten_bytes);
+	SET("ack_rule", json_string(tk_ack_rule_name(run->dataset->policy->ack)));
+	SET("ack_met", json_boolean(result->ack_met));
+	SET("ack_safe", json_boolean(result->ack_safe));
+	SET("possibly_fenced", json_boolean(result->possibly_fenced));
+	SET("receipts", receipts_json(run));
+	SET("errors", json_incref(run->errors));
+#undef SET_N
+#undef SET
+	return doc;
+}
+
+/* Names each site that gave no receipt, and why. */
+static void
+tell_missing(struct run *run)
+{
+	struct tk_output *out = run->home->cli->out;
+
+	for (size_t i = 0; i < run->site_count; i++) {
+		const struct tk_backup_site *site = &run->result.sites[i];
+		const char *why = site->failure.rc ? site->failure.text : "it did not finish in time";
+
+		if (site->has_receipt)
+			continue;
+		tk_out_warn(out, site->failure.rc ? site->failure.rc : TK_ETIMEOUT, "site %s does not hold the point: %s", run->sites[i].name, why);
+		(void)json_array_append_new(run->errors, json_pack("{s:s, s:o, s:o}", "code", tk_rc_name(site->failure.rc ? site->failure.rc : TK_ETIMEOUT),
+								   "site", tk_json_text(run->sites[i].name), "message", tk_json_text(why)));
+	}
+}
+
+static void
+tell_text(const struct run *run)
+{
+	const struct tk_backup_result *result = &run->result;
+	struct tk_output *out = run->home->cli->out;
+	char total[TK_FORMAT_MAX], stored[TK_FORMAT_MAX], took[TK_FORMAT_MAX], id[17];
+	size_t held = 0;
+
+	for (size_t i = 0; result->sites && i < run->site_count; i++)
+		held += result->sites[i].has_receipt;
+	(void)tk_format_size(result->scan.total_bytes, total);
+	(void)tk_format_size(result->stored_bytes, stored);
+	(void)tk_format_duration(result->elapsed_ns / 1000000, took);
+	tk_out_text(out, "%s: %llu files, %s; %llu new, %llu changed, %llu removed\n", run->dataset->name, (unsigned long long)result->scan.files,
+		    total, (unsigned long long)result->scan.files_new, (unsigned long long)result->scan.files_changed,
+		    (unsigned long long)result->scan.files_removed);
+	if (result->point.epoch == 0)
+		return;
+	(void)snprintf(id, sizeof(id), "%02x%02x%02x%02x%02x%02x%02x%02x", result->point.point.b[0], result->point.point.b[1],
+		       result->point.point.b[2], result->point.point.b[3], result->point.point.b[4], result->point.point.b[5],
+		       result->point.point.b[6], result->point.point.b[7]);
+	tk_out_text(out, "point %s (epoch %llu, sequence %llu): %s stored in %s, held by %zu of %zu sites; ack rule %s %s\n", id,
+		    (unsigned long long)result->point.epoch, (unsigned long long)result->point.sequence, stored, took, held, run->site_count,
+		    tk_ack_rule_name(run->dataset->policy->ack), result->ack_met ? "met" : "NOT met");
+	if (result->epoch_won)
+		tk_out_text(out, "This home had no journal: it won epoch %llu.\n", (unsigned long long)result->epoch_won);
+}
+
+static int
+status_of(const struct run *run, enum tk_rc rc, const struct tk_err *err)
+{
+	if (rc)
+		return tk_out_fail(run->home->cli->out, err);
+	if (run->result.point.epoch == 0)
+		return 0;
+	if (!run->result.ack_met)
+		return 4;
+	return run->result.scan.files_unreadable > 0 ? 3 : 0;
+}
+
+static int
+backup_one(struct tk_home *home, const char *name, json_t *docs)
+{
+	struct run run = {.home = home, .errors = json_array()};
+	const char *point = NULL;
+	struct tk_id domain;
+	struct tk_err err;
+	enum tk_rc rc;
+	int status;
+
+	tk_err_clear(&err);
+	rc = tk_home_dataset(home, name, &run.dataset, &point, &domain, &err);
+	if (!rc && point)
+		rc = tk_err_set(&err, TK_EUSAGE, "a backup makes the point: write %s without @", run.dataset->name);
+	if (!rc)
+		rc = run_dataset(&run, &domain, &err);
+	if (!rc && run.result.point.epoch > 0)
+		tell_missing(&run);
+	if (!rc)
+		tell_text(&run);
+	status = status_of(&run, rc, &err);
+	if (rc && run.errors)
+		(void)json_array_append_new(run.errors, json_pack("{s:s, s:o}", "code", tk_rc_name(rc), "message", tk_json_text(err.text)));
+	if (run.dataset)
+		(void)json_array_append_new(docs, run_json(&run));
+	json_decref(run.errors);
+	tk_backup_result_release(&run.result);
+	free(run.sites);
+	return status;
+}
+
+/* One dataset's object as the document itself; several as "runs". */
+static void
+tell_documents(const struct tk_cli *cli, json_t *docs, bool single)
+{
+	const char *key;
+	json_t *value;
+
+	if (!single) {
+		tk_out_set(cli->out, "runs", json_incref(docs));
+		return;
+	}
+	json_object_foreach(json_array_get(docs, 0), key, value)
+		if (strcmp(key, "errors") != 0)
+			tk_out_set(cli->out, key, json_incref(value));
+}
+
+/* The worst of several: anything that failed before anything that was only short of perfect. */
+static int
+worse(int a, int b)
+{
+	static const int order[] = {0, 3, 4, 9, 7, 2, 8, 5, 6, 1};
+	size_t ia = 0, ib = 0;
+
+	for (size_t i = 0; i < sizeof(order) / sizeof(order[0]); i++) {
+		ia = order[i] == a ? i : ia;
+		ib = order[i] == b ? i : ib;
+	}
+	return ia >= ib ? a : b;
+}
+
+int
+tk_verb_backup(const struct tk_cli *cli)
+{
+	struct tk_home home;
+	struct tk_err err;
+	json_t *docs = json_array();
+	size_t count;
+	int status = 0;
+
+	tk_err_clear(&err);
+	if (tk_home_open(cli, &home, &err) || tk_home_unlock_machine(&home, &err)) {
+		status = tk_out_fail(cli->out, &err);
+	} else {
+		count = cli->command.operand_count > 0 ? (size_t)cli->command.operand_count : home.cfg->dataset_count;
+		for (size_t i = 0; i < count; i++) {
+			const char *name = cli->command.operand_count > 0 ? tk_cli_operand(cli, (int)i) : home.cfg->datasets[i].name;
+
+			status = worse(status, backup_one(&home, name, docs));
+		}
+		tell_documents(cli, docs, count == 1);
+	}
+	json_decref(docs);
+	tk_home_release(&home);
+	return status;
+}

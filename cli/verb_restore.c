@@ -1,0 +1,179 @@
+/* twinkeep restore */
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cli/reading.h"
+#include "cli/verbs.h"
+#include "engine/base/clock.h"
+#include "engine/catalog/journal.h"
+#include "engine/job/restore.h"
+
+#define FAULTS_SHOWN_MAX 100u
+
+struct restoring {
+	const struct tk_cli *cli;
+	struct tk_home home;
+	struct tk_reading reading;
+	struct tk_opened_point opened;
+	struct tk_restore_result result;
+	uint64_t faults_shown;
+	int64_t began_ns;
+};
+
+static void
+on_fault(void *ctx, const char *path, const struct tk_err *err)
+{
+	struct restoring *restoring = ctx;
+	char name[512];
+
+	if (restoring->faults_shown++ < FAULTS_SHOWN_MAX)
+		tk_out_warn(restoring->cli->out, err->rc, "/%s is not restored: %s", tk_format_name(path, name, sizeof(name)), err->text);
+}
+
+static enum tk_rc
+check_options(const struct tk_cli *cli, struct tk_err *err)
+{
+	bool tar = tk_cli_flag(cli, TK_OPT_TAR), target = tk_cli_value(cli, TK_OPT_TARGET) != NULL;
+
+	if (tar == target)
+		return tk_err_set(err, TK_EUSAGE, "give either --target DIR or --tar");
+	if (tar && tk_cli_flag(cli, TK_OPT_JSON))
+		return tk_err_set(err, TK_EUSAGE, "--tar and --json would both write to standard output");
+	if (tar && isatty(STDOUT_FILENO))
+		return tk_err_set(err, TK_EUSAGE, "--tar writes an archive to standard output: redirect it");
+	if (tar && tk_cli_flag(cli, TK_OPT_DELETE))
+		return tk_err_set(err, TK_EUSAGE, "--delete has no meaning with --tar");
+	return TK_OK;
+}
+
+static enum tk_rc
+run_restore(struct restoring *restoring, struct tk_err *err)
+{
+	const struct tk_cli *cli = restoring->cli;
+	const struct tk_values *paths = &cli->command.values[TK_OPT_PATH];
+	struct tk_home *home = &restoring->home;
+	long cores = sysconf(_SC_NPROCESSORS_ONLN);
+	struct tk_restore_opts opts = {
+		.packs = restoring->reading.packs, .fetch = restoring->reading.fetch, .point = &restoring->opened.point,
+		.body = &restoring->opened.body, .target = tk_cli_value(cli, TK_OPT_TARGET),
+		.tar_fd = tk_cli_flag(cli, TK_OPT_TAR) ? STDOUT_FILENO : -1, .paths = paths->items, .path_count = paths->count,
+		.strip = tk_cli_flag(cli, TK_OPT_STRIP), .delete_extra = tk_cli_flag(cli, TK_OPT_DELETE),
+		.numeric_ids = restoring->reading.dataset->policy->numeric_ids,
+		.threads = home->cfg->threads ? (unsigned)home->cfg->threads : (unsigned)(cores > 0 ? cores : 1), .cancel = cli->cancel,
+		.progress = cli->progress, .on_fault = on_fault, .ctx = restoring,
+	};
+	enum tk_rc rc = tk_restore_run(&opts, &restoring->result, err);
+
+	if (rc == TK_EINVAL && err)
+		err->rc = rc = TK_EUSAGE;
+	if (!rc && paths->count > 0 && !restoring->result.found)
+		return tk_err_set(err, TK_ENOENT, "the point has nothing at %s%s", paths->items[0], paths->count > 1 ? " or the other paths" : "");
+	return rc;
+}
+
+static enum tk_rc
+restore_all(struct restoring *restoring, struct tk_err *err)
+{
+	const struct tk_config_dataset *dataset;
+	const char *point;
+	struct tk_id domain;
+	enum tk_rc rc;
+
+	if ((rc = check_options(restoring->cli, err)) || (rc = tk_home_open(restoring->cli, &restoring->home, err)) ||
+	    (rc = tk_home_dataset(&restoring->home, tk_cli_operand(restoring->cli, 0), &dataset, &point, &domain, err)) ||
+	    (rc = tk_home_unlock_passphrase(&restoring->home, err)) ||
+	    (rc = tk_reading_open(&restoring->home, dataset, &domain, &restoring->reading, err)) ||
+	    (rc = tk_reading_point(&restoring->reading, point, &restoring->opened, err)))
+		return rc;
+	return run_restore(restoring, err);
+}
+
+static json_t *
+not_applied_json(const struct tk_not_applied *counts)
+{
+	return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "owner", (json_int_t)counts->owner, "mode", (json_int_t)counts->mode, "xattr",
+			 (json_int_t)counts->xattr, "acl", (json_int_t)counts->acl, "flags", (json_int_t)counts->flags, "times",
+			 (json_int_t)counts->times, "device", (json_int_t)counts->device);
+}
+
+static json_t *
+sites_used(const struct tk_reading *reading)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < reading->site_count; i++)
+		if (tk_fetch_site_used(reading->fetch, i))
+			(void)json_array_append_new(list, tk_json_text(reading->sites[i].name));
+	return list;
+}
+
+static void
+tell_not_applied(struct tk_output *out, const struct tk_not_applied *counts)
+{
+	if (tk_not_applied_none(counts))
+		return;
+	tk_out_text(out, "not applied here: owner %llu, mode %llu, xattrs %llu, ACLs %llu, flags %llu, times %llu, devices %llu\n",
+		    (unsigned long long)counts->owner, (unsigned long long)counts->mode, (unsigned long long)counts->xattr,
+		    (unsigned long long)counts->acl, (unsigned long long)counts->flags, (unsigned long long)counts->times,
+		    (unsigned long long)counts->device);
+}
+
+static void
+tell(const struct restoring *restoring)
+{
+	const struct tk_restore_result *result = &restoring->result;
+	const struct tk_reading *reading = &restoring->reading;
+	struct tk_output *out = restoring->cli->out;
+	const struct tk_head *at = &restoring->opened.point.at;
+	uint64_t fetched = tk_fetch_bytes(reading->fetch);
+	int64_t elapsed_ns = tk_clock_mono_ns() - restoring->began_ns;
+	char size[TK_FORMAT_MAX], got[TK_FORMAT_MAX], took[TK_FORMAT_MAX];
+
+	tk_out_set(out, "dataset", tk_json_text(reading->dataset->name));
+	tk_out_set(out, "point", tk_json_digest(&at->point));
+	tk_out_set(out, "files_restored", json_integer((json_int_t)result->files_restored));
+	tk_out_set(out, "restored_bytes", json_integer((json_int_t)result->restored_bytes));
+	tk_out_set(out, "fetched_bytes", json_integer((json_int_t)fetched));
+	tk_out_set(out, "reused_bytes", json_integer((json_int_t)result->reused_bytes));
+	tk_out_set(out, "deleted", json_integer((json_int_t)result->deleted));
+	tk_out_set(out, "tree_digest", result->tree_complete ? tk_json_digest(&result->tree) : json_null());
+	tk_out_set(out, "verified", json_boolean(result->verified));
+	tk_out_set(out, "not_applied", not_applied_json(&result->not_applied));
+	tk_out_set(out, "head_confirmed_by", tk_reading_holders(reading, restoring->opened.index));
+	tk_out_set(out, "sites_used", sites_used(reading));
+	tk_out_set(out, "elapsed_seconds", json_real((double)elapsed_ns / 1e9));
+	/* Standard output carries the archive. */
+	if (tk_cli_flag(restoring->cli, TK_OPT_TAR))
+		return;
+	tk_out_text(out, "%llu files, %s restored in %s; %s fetched: %s\n", (unsigned long long)result->files_restored,
+		    tk_format_size(result->restored_bytes, size), tk_format_duration(elapsed_ns / 1000000, took), tk_format_size(fetched, got),
+		    result->verified ? "verified, every digest matches" : "NOT verified");
+	tell_not_applied(out, &result->not_applied);
+}
+
+int
+tk_verb_restore(const struct tk_cli *cli)
+{
+	struct restoring restoring = {.cli = cli, .began_ns = tk_clock_mono_ns()};
+	struct tk_err err;
+	enum tk_rc rc;
+	int status = 0;
+
+	tk_err_clear(&err);
+	restoring.home.keys_fd = -1;
+	rc = restore_all(&restoring, &err);
+	if (restoring.opened.point.at.epoch > 0)
+		tell(&restoring);
+	if (rc) {
+		status = tk_out_fail(cli->out, &err);
+	} else if (restoring.result.faults > 0) {
+		(void)tk_err_set(&err, restoring.result.damaged ? TK_ECORRUPT : TK_EIO, "%llu files are not restored",
+				 (unsigned long long)restoring.result.faults);
+		status = tk_out_fail(cli->out, &err);
+	}
+	tk_opened_point_release(&restoring.opened);
+	tk_reading_release(&restoring.reading);
+	tk_home_release(&restoring.home);
+	return status;
+}

@@ -44,14 +44,14 @@ const struct tk_verb tk_verbs[] = {
 		"Makes the keys of this node and of each dataset, and writes a commented twinkeep.conf into the home. A passphrase is asked for: it is "
 		"what an empty machine needs to become this source again, so keep it where this machine's loss does not reach.\n\n"
 		"The vault of a dir: site is created. A twinkeepd is enrolled with \"twinkeep site enrol\".",
-		BIT(SITE_NEW) | BIT(DATASET_NEW) | BIT(POLICY) | BIT(SUITE), BIT(SITE_NEW) | BIT(DATASET_NEW), 0, 0, false, NULL},
+		BIT(SITE_NEW) | BIT(DATASET_NEW) | BIT(POLICY) | BIT(SUITE), BIT(SITE_NEW) | BIT(DATASET_NEW), 0, 0, false, tk_verb_init},
 	{"backup", "[DATASET...]", "make a recovery point",
 		"One run for each dataset (default: all): finds what changed, seals it, ships it to every site at once, and ends when the policy's "
 		"ack rule is met. Meant for cron: it needs no passphrase.",
-		BIT(SITE) | BIT(DRY_RUN), 0, 0, -1, false, NULL},
+		BIT(SITE) | BIT(DRY_RUN), 0, 0, -1, false, tk_verb_backup},
 	{"list", "[DATASET]", "list recovery points",
 		"Shows each point with its time, epoch, sequence, sizes, the sites that hold it, and when it was last verified.",
-		BIT(SITE) | BIT(HISTORY), 0, 0, 1, false, NULL},
+		BIT(SITE) | BIT(HISTORY), 0, 0, 1, false, tk_verb_list},
 	{"ls", "DATASET[@POINT] [PATH]", "list the files of a point", NULL, BIT(SITE) | BIT(HISTORY), 0, 1, 2, false, NULL},
 	{"diff", "DATASET@POINT DATASET@POINT", "show what differs between two points",
 		"Reads only the pages in which the two points differ.", BIT(SITE) | BIT(HISTORY), 0, 2, 2, false, NULL},
@@ -61,7 +61,7 @@ const struct tk_verb tk_verbs[] = {
 		"complete by then. Each root of the dataset comes back at its full path below the target. What is there already is used: only what "
 		"differs is fetched, from all sites that answer. The run ends with the digest of the tree, which must be that of the point.\n\n"
 		"Give either --target or --tar.",
-		BIT(TARGET) | BIT(PATH) | BIT(SITE) | BIT(DELETE) | BIT(TAR) | BIT(STRIP) | BIT(HISTORY), 0, 1, 1, false, NULL},
+		BIT(TARGET) | BIT(PATH) | BIT(SITE) | BIT(DELETE) | BIT(TAR) | BIT(STRIP) | BIT(HISTORY), 0, 1, 1, false, tk_verb_restore},
 	{"verify", "[DATASET[@POINT]]", "check what the sites store",
 		"Checks points and pages at each site, and with --data or --sample the blobs too.",
 		BIT(SITE) | BIT(DATA) | BIT(SAMPLE) | BIT(HISTORY), 0, 0, 1, false, NULL},

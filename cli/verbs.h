@@ -4,7 +4,11 @@
 
 #include "cli/options.h"
 
+tk_verb_fn tk_verb_backup;
 tk_verb_fn tk_verb_config_check;
+tk_verb_fn tk_verb_init;
+tk_verb_fn tk_verb_list;
+tk_verb_fn tk_verb_restore;
 tk_verb_fn tk_verb_version;
 
 #endif

@@ -80,9 +80,7 @@ tk_home_read_record(struct tk_home *home, const struct tk_id *domain, const char
 	char name[2 * sizeof(domain->b) + 32];
 
 	tk_hex_encode(domain->b, sizeof(domain->b), name);
-	name[2 * sizeof(domain->b)] = '.';
-	(void)strncpy(name + 2 * sizeof(domain->b) + 1, kind, 30);
-	name[sizeof(name) - 1] = '\0';
+	(void)snprintf(name + 2 * sizeof(domain->b), sizeof(name) - 2 * sizeof(domain->b), ".%s", kind);
 	return tk_home_read_key_file(home, name, out, err);
 }
 
@@ -137,16 +135,12 @@ try_slots(struct tk_home *home, const struct tk_secret *secret, struct tk_err *e
 enum tk_rc
 tk_home_unlock_passphrase(struct tk_home *home, struct tk_err *err)
 {
-	struct tk_secret_source source = {.file = tk_cli_value(home->cli, TK_OPT_PASSPHRASE_FILE), .command = home->cfg->passphrase_command};
 	TK_AUTO(tk_secret_release) struct tk_secret secret = {0};
-	char prompt[128] = "Passphrase of ";
+	char prompt[128];
 	enum tk_rc rc;
 
-	if (!source.file)
-		source.file = getenv("TWINKEEP_PASSPHRASE_FILE");
-	(void)strncat(prompt, home->cfg->source, sizeof(prompt) - strlen(prompt) - 1);
-	source.prompt = prompt;
-	if ((rc = tk_secret_get(&source, &secret, err)) || (rc = try_slots(home, &secret, err)))
+	(void)snprintf(prompt, sizeof(prompt), "Passphrase of %s", home->cfg->source);
+	if ((rc = tk_cli_passphrase(home->cli, home->cfg, prompt, false, &secret, err)) || (rc = try_slots(home, &secret, err)))
 		return rc;
 	home->unlocked = true;
 	return TK_OK;
@@ -209,7 +203,7 @@ open_daemon(struct tk_home_site *site, struct tk_store **out, struct tk_err *err
 	pthread_mutex_unlock(&home->lock);
 	if (rc)
 		return rc;
-	(void)strncpy(options.address.host, site->conf->url.host, sizeof(options.address.host) - 1);
+	(void)snprintf(options.address.host, sizeof(options.address.host), "%s", site->conf->url.host);
 	options.address.port = site->conf->url.port;
 	options.tls = home->tls;
 	if (home->ring.has_operator_seed)
@@ -391,9 +385,7 @@ put_slots(struct tk_home *home, struct tk_store *store, struct tk_err *err)
 		if (!is_passphrase_slot(entry->d_name))
 			continue;
 		/* The recovery public key stands beside its slot, as .recovery instead of .slot. */
-		(void)strncpy(name, entry->d_name, sizeof(name) - 10);
-		name[sizeof(name) - 10] = '\0';
-		memcpy(strrchr(name, '.'), ".recovery", sizeof(".recovery"));
+		(void)snprintf(name, sizeof(name), "%.*s.recovery", (int)(strlen(entry->d_name) - 5), entry->d_name);
 		if (!(rc = tk_home_read_key_file(home, entry->d_name, &slot, err)) && !(rc = tk_home_read_key_file(home, name, &recovery, err))) {
 			if (recovery.len_bytes != TK_KEY_BYTES)
 				rc = tk_err_set(err, TK_ECORRUPT, "%s/keys/%s is damaged", home->cfg->home, name);

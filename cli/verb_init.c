@@ -373,12 +373,9 @@ prepare_dirs(const struct init *init)
 static enum tk_rc
 ask_passphrase(struct init *init, struct tk_err *err)
 {
-	struct tk_secret_source source = {.file = tk_cli_value(init->cli, TK_OPT_PASSPHRASE_FILE), .prompt = "New passphrase", .is_new = true};
-	enum tk_rc rc;
+	enum tk_rc rc = tk_cli_passphrase(init->cli, NULL, "New passphrase", true, &init->secret, err);
 
-	if (!source.file)
-		source.file = getenv("TWINKEEP_PASSPHRASE_FILE");
-	if ((rc = tk_secret_get(&source, &init->secret, err)))
+	if (rc)
 		return rc;
 	rc = tk_passphrase_check(init->secret.text, init->secret.len_bytes, err);
 	if (rc && err)

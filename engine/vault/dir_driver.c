@@ -36,6 +36,14 @@ self_of(struct tk_driver *driver)
 }
 
 static void
+shard_name(unsigned shard, char name[3])
+{
+	const uint8_t byte = (uint8_t)shard;
+
+	tk_hex_encode(&byte, 1, name);
+}
+
+static void
 pack_path(const struct tk_pack_name *name, char path[PACK_PATH_MAX])
 {
 	tk_hex_encode(name->b, 1, path);
@@ -57,7 +65,7 @@ make_shard(struct dir_driver *self, const struct tk_pack_name *name, struct tk_e
 {
 	char shard[3];
 
-	tk_hex_encode(name->b, 1, shard);
+	shard_name(name->b[0], shard);
 	if (mkdirat(self->packs_fd, shard, 0700) < 0)
 		return errno == EEXIST ? TK_OK : tk_err_errno(err, TK_EIO, "making packs/%s", shard);
 	(void)pthread_mutex_lock(&self->lock);
@@ -95,7 +103,7 @@ sync_shard(struct dir_driver *self, unsigned shard, struct tk_err *err)
 	TK_AUTO(tk_fd_cleanup) int fd = -1;
 	char name[3];
 
-	(void)snprintf(name, sizeof(name), "%02x", shard);
+	shard_name(shard, name);
 	fd = tk_open_quiet(self->packs_fd, name, true);
 	if (fd < 0 || fsync(fd) < 0)
 		return tk_err_errno(err, TK_EIO, "fsync of packs/%s", name);
@@ -198,7 +206,7 @@ list_shard(struct dir_driver *self, unsigned shard, enum tk_rc (*each)(void *, c
 	char path[3];
 	int fd;
 
-	(void)snprintf(path, sizeof(path), "%02x", shard);
+	shard_name(shard, path);
 	fd = tk_open_quiet(self->packs_fd, path, true);
 	if (fd < 0)
 		return errno == ENOENT ? TK_OK : tk_err_errno(err, TK_EIO, "packs/%s", path);

@@ -183,6 +183,14 @@ promise(struct tk_vault *vault, struct tk_vdomain *domain, const struct tk_point
 	return tk_fault_point("publish.told", err);
 }
 
+static enum tk_rc
+say_missing(const struct tk_vtrace *trace, struct tk_pack_names *missing, struct tk_err *err)
+{
+	enum tk_rc rc = tk_vtrace_missing(trace, missing, err);
+
+	return rc ? rc : tk_err_set(err, TK_EMISSING, "%zu packs that the point needs are not here, or not whole", missing->count);
+}
+
 /* With `refs` held shared: what the trace found cannot be condemned or dropped before the marks are committed. */
 static enum tk_rc
 trace_and_promise(struct tk_vault *vault, struct tk_vdomain *domain, const struct tk_point *point, const struct tk_buf *record,
@@ -195,16 +203,33 @@ trace_and_promise(struct tk_vault *vault, struct tk_vdomain *domain, const struc
 
 	if (!rc)
 		rc = tk_vtrace_point(trace, point, &complete, err);
-	if (!rc && !complete) {
-		rc = tk_vtrace_missing(trace, missing, err);
-		return rc ? rc : tk_err_set(err, TK_EMISSING, "%zu packs that the point needs are not here, or not whole", missing->count);
-	}
+	if (!rc && !complete)
+		return say_missing(trace, missing, err);
 	return rc ? rc : promise(vault, domain, point, record, grant, fresh_grant, trace, receipt, err);
 }
 
-/* The same point again: its receipt again. One that was damaged since is given anew, under the epoch that is promised by now. */
+/* A point whose content was damaged or lost when its row was made: a receipt for it is given again only once all of it is here again. */
 static enum tk_rc
-repeat(struct tk_vault *vault, struct tk_vdomain *domain, const struct tk_point *point, struct tk_buf *receipt, struct tk_err *err)
+complete_again(struct tk_vault *vault, struct tk_vdomain *domain, const struct tk_point *point, struct tk_point_row *row,
+	       struct tk_pack_names *missing, struct tk_err *err)
+{
+	TK_AUTO(tk_vtrace_cleanup) struct tk_vtrace *trace = NULL;
+	enum tk_rc rc = tk_vtrace_new(vault, &domain->id, &trace, err);
+
+	if (!rc)
+		rc = tk_vtrace_point(trace, point, &row->complete, err);
+	if (!rc && !row->complete)
+		return say_missing(trace, missing, err);
+	if (!rc)
+		rc = commit_rows(vault, trace, row, err);
+	if (!rc && tk_head_compare(&domain->head, &row->at) < 0)
+		domain->head = row->at;
+	return rc;
+}
+
+/* The stored receipt. One that was damaged since is given anew, under the epoch that is promised by now. */
+static enum tk_rc
+receipt_again(struct tk_vault *vault, struct tk_vdomain *domain, const struct tk_point *point, struct tk_buf *receipt, struct tk_err *err)
 {
 	char name[TK_POINT_FILE_NAME_MAX];
 	struct tk_receipt stored;
@@ -224,6 +249,21 @@ repeat(struct tk_vault *vault, struct tk_vdomain *domain, const struct tk_point 
 		rc = commit_rows(vault, NULL, &row, err);
 	domain->loaded = !rc;
 	return rc;
+}
+
+/* The same point again: its receipt again. */
+static enum tk_rc
+repeat(struct tk_vault *vault, struct tk_vdomain *domain, const struct tk_point *point, struct tk_point_row *known, struct tk_buf *receipt,
+       struct tk_pack_names *missing, struct tk_err *err)
+{
+	enum tk_rc rc = TK_OK;
+
+	if (!known->complete) {
+		(void)pthread_rwlock_rdlock(&vault->refs);
+		rc = complete_again(vault, domain, point, known, missing, err);
+		(void)pthread_rwlock_unlock(&vault->refs);
+	}
+	return rc ? rc : receipt_again(vault, domain, point, receipt, err);
 }
 
 static enum tk_rc
@@ -272,7 +312,7 @@ publish_decoded(struct tk_vault *vault, const struct tk_point *point, const stru
 	if (memcmp(known.at.point.b, point->at.point.b, sizeof(known.at.point.b)) != 0)
 		return tk_err_set(err, TK_ECONFLICT, "another point is known as epoch %llu sequence %llu", (unsigned long long)point->at.epoch,
 			(unsigned long long)point->at.sequence);
-	return repeat(vault, domain, point, receipt, err);
+	return repeat(vault, domain, point, &known, receipt, missing, err);
 }
 
 enum tk_rc

@@ -112,7 +112,7 @@ box_count(const struct vault_box *box, const char *pattern)
 }
 
 static void
-append_blob(struct vault_box *box, struct tk_pack_file *file, struct tk_sealer *sealer, const struct tk_pack_head *head, uint32_t number,
+append_blob(struct tk_pack_file *file, struct tk_sealer *sealer, const struct tk_pack_head *head, uint32_t number,
 	    const struct made_blob *blob, uint32_t own)
 {
 	struct tk_blob_ref refs[4];
@@ -120,7 +120,6 @@ append_blob(struct vault_box *box, struct tk_pack_file *file, struct tk_sealer *
 	struct tk_blob_info info;
 	uint8_t plain[3000];
 
-	(void)box;
 	for (size_t i = 0; i < sizeof(plain); i++)
 		plain[i] = (uint8_t)(i * 31 + number + head->name.b[i % 32]);
 	for (size_t i = 0; i < blob->ref_count; i++) {
@@ -134,30 +133,37 @@ append_blob(struct vault_box *box, struct tk_pack_file *file, struct tk_sealer *
 }
 
 void
-make_pack(struct vault_box *box, const struct made_blob *blobs, size_t count, struct made_pack *out)
+make_pack_under(struct vault_box *box, const struct tk_pack_head *head, const struct made_blob *blobs, size_t count, struct made_pack *out)
 {
 	struct tk_pack_file *file = NULL;
 	struct tk_sealer *sealer = NULL;
-	struct tk_pack_head head;
 	int fd = memfd_create("pack", MFD_CLOEXEC);
 
 	assert_true(fd >= 0);
 	memset(out, 0, sizeof(*out));
-	assert_int_equal(tk_pack_head_begin(tk_keyring_domain(&box->ring, &box->domain), TK_SUITE_AES, TK_PACK_MIXED, &box->incarnation, &head, NULL),
-		TK_OK);
-	assert_int_equal(tk_packtab_intern(box->packs, &head.name, &out->number, NULL), TK_OK);
+	assert_int_equal(tk_packtab_intern(box->packs, &head->name, &out->number, NULL), TK_OK);
 	assert_int_equal(tk_sealer_new(&sealer, NULL), TK_OK);
-	assert_int_equal(tk_pack_file_begin(fd, &head, box->packs, &file, NULL), TK_OK);
+	assert_int_equal(tk_pack_file_begin(fd, head, box->packs, &file, NULL), TK_OK);
 	for (uint32_t i = 0; i < count; i++)
-		append_blob(box, file, sealer, &head, i, &blobs[i], out->number);
+		append_blob(file, sealer, head, i, &blobs[i], out->number);
 	assert_int_equal(tk_pack_file_finish(file, &out->ident, NULL), TK_OK);
 	assert_int_equal(tk_buf_reserve(&out->bytes, (size_t)out->ident.len_bytes, NULL), TK_OK);
 	assert_int_equal(pread(fd, out->bytes.data, (size_t)out->ident.len_bytes, 0), (int)out->ident.len_bytes);
 	out->bytes.len_bytes = (size_t)out->ident.len_bytes;
 	tk_pack_file_cleanup(&file);
 	tk_sealer_cleanup(&sealer);
-	tk_pack_head_wipe(&head);
 	close(fd);
+}
+
+void
+make_pack(struct vault_box *box, const struct made_blob *blobs, size_t count, struct made_pack *out)
+{
+	struct tk_pack_head head;
+
+	assert_int_equal(tk_pack_head_begin(tk_keyring_domain(&box->ring, &box->domain), TK_SUITE_AES, TK_PACK_MIXED, &box->incarnation, &head, NULL),
+		TK_OK);
+	make_pack_under(box, &head, blobs, count, out);
+	tk_pack_head_wipe(&head);
 }
 
 void

@@ -43,6 +43,8 @@ struct made_blob {
 #define OWN_PACK (UINT32_MAX - 1)
 
 void make_pack(struct vault_box *box, const struct made_blob *blobs, size_t count, struct made_pack *out);
+/* As make_pack, under a head that another pack may have been made under. */
+void make_pack_under(struct vault_box *box, const struct tk_pack_head *head, const struct made_blob *blobs, size_t count, struct made_pack *out);
 /* Blob 0: data, blob 1: a leaf over it. */
 void make_small_pack(struct vault_box *box, struct made_pack *out);
 void made_pack_release(struct made_pack *pack);

@@ -124,17 +124,27 @@ the_same_pack_again_is_harmless_and_heals(void **state)
 static void
 other_bytes_under_a_known_name_are_refused(void **state)
 {
-	static const struct made_blob other[] = {{.type = TK_BLOB_DATA}};
+	static const struct made_blob blobs[] = {{.type = TK_BLOB_DATA}, {.type = TK_BLOB_DATA}};
 	struct vault_box *box = *state;
-	struct made_pack pack, second;
+	struct made_pack first, second, renamed;
+	struct tk_pack_head head;
 
-	make_small_pack(box, &pack);
-	make_pack(box, other, 1, &second);
-	store_pack(box, &pack);
-	second.ident.name = pack.ident.name;
-	assert_int_equal(send_pack(box, &second, NULL), TK_ECORRUPT);
-	made_pack_release(&pack);
+	assert_int_equal(tk_pack_head_begin(tk_keyring_domain(&box->ring, &box->domain), TK_SUITE_AES, TK_PACK_DATA, &box->incarnation, &head, NULL),
+		TK_OK);
+	make_pack_under(box, &head, blobs, 2, &first);
+	make_pack_under(box, &head, blobs, 1, &second);
+	/* Known by its file, then by its row. */
+	assert_int_equal(send_pack(box, &first, NULL), TK_OK);
+	assert_int_equal(send_pack(box, &second, NULL), TK_ECONFLICT);
+	assert_int_equal(tk_vault_flush(box->vault, NULL), TK_OK);
+	assert_int_equal(send_pack(box, &second, NULL), TK_ECONFLICT);
+	make_small_pack(box, &renamed);
+	renamed.ident.name.b[5] ^= 1;
+	assert_int_equal(send_pack(box, &renamed, NULL), TK_ECORRUPT);
+	tk_pack_head_wipe(&head);
+	made_pack_release(&first);
 	made_pack_release(&second);
+	made_pack_release(&renamed);
 }
 
 static void

@@ -1,0 +1,262 @@
+/* Votes and epochs: one vote a number, and a promise fences what is older. */
+#include "tests/unit/unit.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "engine/crypto/sign.h"
+#include "tests/unit/vault_fixture.h"
+
+static enum tk_rc
+vote(struct vault_box *box, const struct tk_buf *grant, struct tk_vote *out)
+{
+	struct tk_buf record = {0};
+	struct tk_vote own;
+	enum tk_rc rc = tk_vault_vote(box->vault, grant->data, grant->len_bytes, &record, NULL);
+
+	if (!rc)
+		assert_int_equal(tk_vote_decode(record.data, record.len_bytes, out ? out : &own, NULL), TK_OK);
+	tk_buf_release(&record);
+	return rc;
+}
+
+static void
+add_opening(struct tk_point *point, const struct tk_buf *grant)
+{
+	assert_int_equal(tk_buf_put_bytes(&point->opening, grant->data, grant->len_bytes, NULL), TK_OK);
+	assert_int_equal(tk_buf_put_uv(&point->opening, 0, NULL), TK_OK);
+}
+
+/* A point of any epoch over a new small pack that is stored already. */
+static void
+point_of_epoch(struct vault_box *box, uint64_t epoch, uint64_t sequence, const struct tk_digest *grant, const struct tk_buf *opening,
+	       const struct tk_digest *parent, const uint8_t *seed, struct tk_buf *record)
+{
+	struct tk_point point = {.at.epoch = epoch, .at.sequence = sequence, .grant = *grant, .root_blob = 1};
+	struct made_pack pack;
+
+	make_small_pack(box, &pack);
+	store_pack(box, &pack);
+	point.packs = &pack.ident;
+	point.pack_count = 1;
+	point.root_pack = pack.ident.name;
+	if (parent)
+		point.parent = *parent;
+	if (opening)
+		add_opening(&point, opening);
+	make_any_point(box, &point, seed, record);
+	tk_buf_release(&point.opening);
+	made_pack_release(&pack);
+}
+
+static void
+a_vote_names_the_head_that_the_site_holds(void **state)
+{
+	struct vault_box *box = *state;
+	struct tk_grant grant = {0};
+	struct tk_buf record = {0};
+	struct tk_vote first, again;
+	struct tk_head at;
+
+	publish_small(box, 1, &at, NULL);
+	make_grant(box, 2, NULL, &grant, &record);
+	assert_int_equal(vote(box, &record, &first), TK_OK);
+	assert_int_equal(first.epoch, 2);
+	assert_memory_equal(&first.grant, &grant.digest, sizeof(grant.digest));
+	assert_memory_equal(&first.head, &at, sizeof(at));
+	assert_int_equal(vote(box, &record, &again), TK_OK);
+	assert_memory_equal(&first, &again, sizeof(first));
+	tk_buf_release(&record);
+}
+
+static void
+a_number_is_voted_for_once_even_over_a_restart(void **state)
+{
+	struct vault_box *box = *state;
+	struct tk_grant grant = {0}, rival = {.created_ns = 5}, older = {0};
+	struct tk_buf first = {0}, second = {0}, third = {0};
+	struct tk_store_state now;
+
+	make_grant(box, 3, NULL, &grant, &first);
+	make_grant(box, 3, NULL, &rival, &second);
+	make_grant(box, 2, NULL, &older, &third);
+	assert_int_equal(vote(box, &first, NULL), TK_OK);
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(vote(box, &second, NULL), TK_EFENCED);
+		assert_int_equal(vote(box, &third, NULL), TK_EFENCED);
+		assert_int_equal(vote(box, &first, NULL), TK_OK);
+		box_close(box);
+		box_open(box);
+	}
+	assert_int_equal(tk_vault_state(box->vault, &box->domain, NULL, &now, NULL), TK_OK);
+	assert_int_equal(now.promised_epoch, 3);
+	assert_memory_equal(&now.promised_grant, &grant.digest, sizeof(grant.digest));
+	tk_buf_release(&first);
+	tk_buf_release(&second);
+	tk_buf_release(&third);
+}
+
+static void
+a_vote_fences_the_epoch_before(void **state)
+{
+	struct vault_box *box = *state;
+	struct tk_buf grant_record = {0}, record = {0}, old = {0}, receipt = {0};
+	struct tk_grant grant = {0};
+
+	point_of_epoch(box, 1, 1, &box->grant_digest, NULL, NULL, NULL, &old);
+	assert_int_equal(publish(box, &old, &receipt, NULL), TK_OK);
+	make_grant(box, 2, NULL, &grant, &grant_record);
+	assert_int_equal(vote(box, &grant_record, NULL), TK_OK);
+	point_of_epoch(box, 1, 2, &box->grant_digest, NULL, NULL, NULL, &record);
+	assert_int_equal(publish(box, &record, NULL, NULL), TK_EFENCED);
+	assert_int_equal(vote(box, &box->grant, NULL), TK_EFENCED);
+	/* What was published before the vote keeps the receipt it got then. */
+	assert_int_equal(publish(box, &old, &receipt, NULL), TK_OK);
+	assert_memory_equal(receipt.data, receipt.data + receipt.len_bytes / 2, receipt.len_bytes / 2);
+	tk_buf_release(&grant_record);
+	tk_buf_release(&record);
+	tk_buf_release(&old);
+	tk_buf_release(&receipt);
+}
+
+static void
+the_first_point_of_an_epoch_brings_its_grant(void **state)
+{
+	struct vault_box *box = *state;
+	struct tk_buf grant_record = {0}, bare = {0}, full = {0}, next = {0}, stored = {0};
+	struct tk_grant grant = {0};
+	struct tk_store_state now;
+	struct tk_head at;
+
+	publish_small(box, 1, &at, NULL);
+	make_grant(box, 2, NULL, &grant, &grant_record);
+	point_of_epoch(box, 2, 2, &grant.digest, NULL, &at.point, NULL, &bare);
+	assert_int_equal(publish(box, &bare, NULL, NULL), TK_EDENIED);
+	point_of_epoch(box, 2, 2, &grant.digest, &grant_record, &at.point, NULL, &full);
+	assert_int_equal(publish(box, &full, NULL, NULL), TK_OK);
+	assert_int_equal(tk_vault_state(box->vault, &box->domain, NULL, &now, NULL), TK_OK);
+	assert_int_equal(now.promised_epoch, 2);
+	assert_int_equal(tk_vault_get_record(box->vault, &box->domain, TK_RECORD_GRANT, 2, &stored, NULL), TK_OK);
+	assert_memory_equal(stored.data, grant_record.data, stored.len_bytes);
+	assert_int_equal(tk_vault_get_record(box->vault, &box->domain, TK_RECORD_GRANT, 3, &stored, NULL), TK_ENOENT);
+	/* From then on the grant is known. */
+	point_of_epoch(box, 2, 3, &grant.digest, NULL, &now.head.point, NULL, &next);
+	assert_int_equal(publish(box, &next, NULL, NULL), TK_OK);
+	/* The number is promised: the same grant may still be voted for, no other. */
+	assert_int_equal(vote(box, &grant_record, NULL), TK_OK);
+	tk_buf_release(&grant_record);
+	tk_buf_release(&bare);
+	tk_buf_release(&full);
+	tk_buf_release(&next);
+	tk_buf_release(&stored);
+}
+
+static void
+a_voted_grant_still_wants_the_opening_in_its_first_point(void **state)
+{
+	struct vault_box *box = *state;
+	struct tk_buf grant_record = {0}, bare = {0}, full = {0};
+	struct tk_grant grant = {0};
+	struct tk_head at;
+
+	publish_small(box, 1, &at, NULL);
+	make_grant(box, 2, NULL, &grant, &grant_record);
+	assert_int_equal(vote(box, &grant_record, NULL), TK_OK);
+	point_of_epoch(box, 2, 2, &grant.digest, NULL, &at.point, NULL, &bare);
+	assert_int_equal(publish(box, &bare, NULL, NULL), TK_EINVAL);
+	point_of_epoch(box, 2, 2, &grant.digest, &grant_record, &at.point, NULL, &full);
+	assert_int_equal(publish(box, &full, NULL, NULL), TK_OK);
+	tk_buf_release(&grant_record);
+	tk_buf_release(&bare);
+	tk_buf_release(&full);
+}
+
+static void
+a_writer_renews_its_own_epoch_and_nobody_else_does(void **state)
+{
+	struct vault_box *box = *state;
+	struct tk_grant stolen = {0}, given = {0}, unrooted = {0}, renewal = {0};
+	uint8_t thief[TK_KEY_BYTES] = {42}, other[TK_KEY_BYTES];
+	struct tk_buf record = {0};
+	struct tk_head at;
+
+	publish_small(box, 1, &at, NULL);
+	make_grant(box, 2, thief, &stolen, &record);
+	assert_int_equal(vote(box, &record, NULL), TK_EDENIED);
+	tk_buf_clear(&record);
+	assert_int_equal(tk_sign_public(TK_SUITE_AES, thief, other, NULL), TK_OK);
+	memcpy(given.writer_key, other, sizeof(other));
+	make_grant(box, 2, box->ring.writer_seed, &given, &record);
+	assert_int_equal(vote(box, &record, NULL), TK_EDENIED);
+	tk_buf_clear(&record);
+	memset(&unrooted.parent, 8, sizeof(unrooted.parent));
+	make_grant(box, 2, box->ring.writer_seed, &unrooted, &record);
+	assert_int_equal(vote(box, &record, NULL), TK_EDENIED);
+	assert_int_equal(box_count(box, "domains/*/votes/*") + box_count(box, "domains/*/grants/*"), 0);
+	tk_buf_clear(&record);
+	make_grant(box, 2, box->ring.writer_seed, &renewal, &record);
+	assert_int_equal(vote(box, &record, NULL), TK_OK);
+	assert_int_equal(vote(box, &record, NULL), TK_OK);
+	tk_buf_release(&record);
+}
+
+static void
+a_new_writer_takes_over_with_its_own_key(void **state)
+{
+	struct vault_box *box = *state;
+	uint8_t seed[TK_KEY_BYTES] = {77};
+	struct tk_buf grant_record = {0}, by_old = {0}, by_new = {0};
+	struct tk_grant grant = {0};
+	struct tk_head at;
+
+	publish_small(box, 1, &at, NULL);
+	assert_int_equal(tk_sign_public(TK_SUITE_AES, seed, grant.writer_key, NULL), TK_OK);
+	make_grant(box, 2, NULL, &grant, &grant_record);
+	assert_int_equal(vote(box, &grant_record, NULL), TK_OK);
+	point_of_epoch(box, 2, 2, &grant.digest, &grant_record, &at.point, NULL, &by_old);
+	assert_int_equal(publish(box, &by_old, NULL, NULL), TK_EDENIED);
+	point_of_epoch(box, 2, 2, &grant.digest, &grant_record, &at.point, seed, &by_new);
+	assert_int_equal(publish(box, &by_new, NULL, NULL), TK_OK);
+	tk_buf_release(&grant_record);
+	tk_buf_release(&by_old);
+	tk_buf_release(&by_new);
+}
+
+static void
+a_damaged_vote_fences_everyone(void **state)
+{
+	struct vault_box *box = *state;
+	struct tk_grant grant = {0};
+	struct tk_buf record = {0};
+	struct tk_store_state now;
+
+	make_grant(box, 2, NULL, &grant, &record);
+	assert_int_equal(vote(box, &record, NULL), TK_OK);
+	box_close(box);
+	box_shell(box, "printf X | dd of=\"$(echo \"$1\"/domains/*/votes/*)\" bs=1 seek=60 conv=notrunc status=none");
+	box_open(box);
+	assert_int_equal(tk_vault_state(box->vault, &box->domain, NULL, &now, NULL), TK_OK);
+	assert_int_equal(now.promised_epoch, 2);
+	assert_int_equal(vote(box, &record, NULL), TK_ECORRUPT);
+	assert_int_equal(vote(box, &box->grant, NULL), TK_EFENCED);
+	tk_buf_release(&record);
+}
+
+#define IN_BOX(test) cmocka_unit_test_setup_teardown(test, box_setup, box_teardown)
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		IN_BOX(a_vote_names_the_head_that_the_site_holds),
+		IN_BOX(a_number_is_voted_for_once_even_over_a_restart),
+		IN_BOX(a_vote_fences_the_epoch_before),
+		IN_BOX(the_first_point_of_an_epoch_brings_its_grant),
+		IN_BOX(a_voted_grant_still_wants_the_opening_in_its_first_point),
+		IN_BOX(a_writer_renews_its_own_epoch_and_nobody_else_does),
+		IN_BOX(a_new_writer_takes_over_with_its_own_key),
+		IN_BOX(a_damaged_vote_fences_everyone),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

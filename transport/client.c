@@ -183,6 +183,7 @@ set_limits(struct tk_client *client, const struct tk_client_options *options)
 	if (client->window_packs > TK_CLIENT_WINDOW_MAX)
 		client->window_packs = TK_CLIENT_WINDOW_MAX;
 	client->window_bytes = options->window_bytes ? options->window_bytes : TK_CLIENT_WINDOW_BYTES;
+	client->bandwidth_bytes = options->bandwidth_bytes;
 	tk_address_format(&options->address, client->site);
 }
 
@@ -307,4 +308,10 @@ uint64_t
 tk_client_received_bytes(const struct tk_store *store)
 {
 	return tk_session_received_bytes(((const struct tk_client *)store)->session);
+}
+
+bool
+tk_client_date_wrong(const struct tk_store *store)
+{
+	return tk_tls_peer(tk_session_tls(((const struct tk_client *)store)->session))->date_wrong;
 }

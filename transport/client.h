@@ -30,6 +30,7 @@ struct tk_client_options {
 	int work_timeout_ms;                    /* while the site only says that it lives */
 	unsigned window_packs;                  /* sent but not yet acknowledged; at most 64 */
 	uint64_t window_bytes;
+	uint64_t bandwidth_bytes;               /* of packs, a second; 0: as fast as it goes */
 };
 
 /*
@@ -41,5 +42,7 @@ TK_MUST_CHECK enum tk_rc tk_client_open(const struct tk_client_options *options,
 /* Bytes sent through a session that tk_client_open gave: what its site cost so far. */
 uint64_t tk_client_sent_bytes(const struct tk_store *store);
 uint64_t tk_client_received_bytes(const struct tk_store *store);
+/* The site's certificate, or one above it, has expired or is not valid yet: to be told, never a reason to stop a restore. */
+bool tk_client_date_wrong(const struct tk_store *store);
 
 #endif

@@ -24,6 +24,8 @@ struct tk_client {
 	struct tk_client_pack window[TK_CLIENT_WINDOW_MAX];
 	unsigned in_flight, window_packs;
 	uint64_t in_flight_bytes, window_bytes;
+	uint64_t bandwidth_bytes;
+	int64_t may_send_ns;                    /* under a bandwidth limit: not before this */
 	struct tk_err pack_fault;               /* of a pack answered with an error, until it was told; rc is TK_OK when none */
 };
 

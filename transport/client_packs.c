@@ -1,9 +1,13 @@
 /* Sending packs: a window of packs that the site has not answered yet keeps the line full over any distance. */
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
+#include "engine/base/clock.h"
 #include "engine/fsio/openat.h"
 #include "transport/client_core.h"
+
+#define NS_PER_S INT64_C(1000000000)
 
 /* What became of packs sent before. */
 static enum tk_rc
@@ -45,6 +49,22 @@ is_in_flight(const struct tk_client *client, uint32_t request)
 	return false;
 }
 
+/* Spreads what is sent over time. What was saved up by pausing is not spent later. */
+static void
+keep_to_bandwidth(struct tk_client *client, uint32_t len_bytes)
+{
+	int64_t now_ns = tk_clock_mono_ns(), wait_ns = client->may_send_ns - now_ns;
+	struct timespec wait = {.tv_sec = wait_ns / NS_PER_S, .tv_nsec = wait_ns % NS_PER_S};
+
+	if (!client->bandwidth_bytes)
+		return;
+	if (wait_ns > 0)
+		(void)nanosleep(&wait, NULL);
+	else
+		client->may_send_ns = now_ns;
+	client->may_send_ns += (int64_t)((double)len_bytes / (double)client->bandwidth_bytes * (double)NS_PER_S);
+}
+
 static enum tk_rc
 send_data(struct tk_client *client, uint32_t request, int fd, uint64_t len_bytes, uint8_t *chunk, struct tk_err *err)
 {
@@ -56,6 +76,7 @@ send_data(struct tk_client *client, uint32_t request, int fd, uint64_t len_bytes
 	/* An early answer ends the pack: the site has it, or does not want it. */
 	while (at < len_bytes && is_in_flight(client, request)) {
 		head.len_bytes = len_bytes - at < TK_FRAME_DATA_MAX ? (uint32_t)(len_bytes - at) : TK_FRAME_DATA_MAX;
+		keep_to_bandwidth(client, head.len_bytes);
 		rc = tk_pread_full(fd, chunk, head.len_bytes, at, &got, "a pack to be sent", err);
 		if (!rc && got < head.len_bytes)
 			rc = tk_err_set(err, TK_ECORRUPT, "a pack to be sent is shorter than %llu bytes", (unsigned long long)len_bytes);

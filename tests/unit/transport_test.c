@@ -123,6 +123,31 @@ many_packs_are_under_way_at_once_and_large_ranges_come_in_pieces(void **state)
 }
 
 static void
+a_bandwidth_limit_is_kept(void **state)
+{
+	struct net *net = *state;
+	TK_AUTO(tk_store_cleanup) struct tk_store *store = NULL;
+	struct made_blob blobs[300] = {{.type = TK_BLOB_DATA}};
+	struct made_pack pack;
+	int64_t start_ns;
+
+	net->client.bandwidth_bytes = 2u << 20;
+	net_serve(net);
+	store = net_open(net);
+	assert_false(tk_client_date_wrong(store));
+	for (size_t i = 0; i < 300; i++)
+		blobs[i].type = TK_BLOB_DATA;
+	make_pack(net->box, blobs, 300, &pack);
+	start_ns = tk_clock_mono_ns();
+	assert_int_equal(net_put(store, &pack, NULL), TK_OK);
+	assert_int_equal(store->ops->flush(store, NULL), TK_OK);
+	/* Some 900 KiB; the last piece is not waited for. */
+	assert_true(ms_since(start_ns) >= 300);
+	assert_true(ms_since(start_ns) < 3000);
+	made_pack_release(&pack);
+}
+
+static void
 a_damaged_pack_is_told_by_the_flush_and_the_session_goes_on(void **state)
 {
 	struct net *net = *state;
@@ -281,6 +306,7 @@ a_source_touches_nothing_of_another(void **state)
 	assert_int_equal(net_put(store, &more, NULL), TK_OK);
 	assert_int_equal(store->ops->flush(store, NULL), TK_EDENIED);
 	assert_int_equal(got.len_bytes, 0);
+	tk_buf_release(&got);
 	made_pack_release(&mine);
 	made_pack_release(&more);
 	tk_buf_release(&record);
@@ -827,6 +853,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		OVER_NET(a_point_is_sent_published_and_read_back),
 		OVER_NET(many_packs_are_under_way_at_once_and_large_ranges_come_in_pieces),
+		OVER_NET(a_bandwidth_limit_is_kept),
 		OVER_NET(a_damaged_pack_is_told_by_the_flush_and_the_session_goes_on),
 		OVER_NET(a_site_finds_the_damaged_blobs_of_a_pack),
 		OVER_NET(votes_and_grants_go_over_the_wire),

@@ -135,13 +135,13 @@ struct tk_vault_blob {
 uint64_t tk_vault_generation(struct tk_vault *vault);
 /*
  * Marks blobs as garbage, durably: nothing is lost yet, and a publish that references one takes the mark away. The set must be closed upwards:
- * whatever references a condemned blob is condemned too. Errors: TK_ECONFLICT: a point was published since `generation`, compute anew;
+ * whatever references a condemned blob is condemned too. Errors: TK_ECONFLICT: a point was published since `generation`, or one failed halfway: compute anew;
  * TK_ENOENT: a blob that is not here.
  */
 TK_MUST_CHECK enum tk_rc tk_vault_condemn(struct tk_vault *vault, uint64_t generation, const struct tk_vault_blob *blobs, size_t count,
 					  struct tk_err *err);
 /* Drops those of the blobs that are still condemned: the bitmap in dropped/ is durable before any space goes. *dropped (may be NULL) counts them. A pack
- * without a blob left is removed; its bitmap stays and says that it was dropped, not lost. */
+ * without a blob left is removed; its bitmap stays and says that it was dropped, not lost. TK_ECONFLICT: a publish failed halfway, try again. */
 TK_MUST_CHECK enum tk_rc tk_vault_drop(struct tk_vault *vault, const struct tk_vault_blob *blobs, size_t count, size_t *dropped, struct tk_err *err);
 
 #endif

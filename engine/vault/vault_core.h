@@ -19,6 +19,7 @@ struct tk_vdomain {
 	struct tk_id id;
 	pthread_mutex_t lock;                /* over what follows */
 	bool loaded;                         /* false: files and index must be compared before anything is promised */
+	bool unsettled;                      /* counted in vault->unsettled: a receipt may be on disk whose blobs are not marked */
 	struct tk_genesis genesis;
 	uint64_t promised_epoch;
 	struct tk_digest promised_grant;
@@ -42,6 +43,7 @@ struct tk_vault {
 	pthread_mutex_t flush_lock;
 	pthread_rwlock_t refs;
 	uint64_t generation;                 /* under refs; changed with atomic adds, since publishers share it */
+	uint64_t unsettled;                  /* domains; likewise. Nothing is condemned or dropped while there is one */
 
 	pthread_mutex_t pack_lock;
 	struct tk_pack_row *pending;         /* renamed, not yet durable */
@@ -69,6 +71,11 @@ void tk_vault_id_path(char path[TK_VFILE_PATH_MAX], const char *directory, const
 TK_MUST_CHECK enum tk_rc tk_vdomain_enter(struct tk_vault *vault, const struct tk_id *id, struct tk_vdomain **out, struct tk_err *err);
 /* As enter, and makes an unloaded entry for a new domain: for put_genesis. */
 TK_MUST_CHECK enum tk_rc tk_vdomain_enter_any(struct tk_vault *vault, const struct tk_id *id, struct tk_vdomain **out, struct tk_err *err);
+/* Around the files and the transaction of a publish, with domain and `refs` held: the domain is not loaded, and not settled, until the end. */
+void tk_vdomain_promise_begin(struct tk_vault *vault, struct tk_vdomain *domain);
+void tk_vdomain_promise_end(struct tk_vault *vault, struct tk_vdomain *domain);
+/* Loads what a failure left unloaded, so that expiry may look at it. */
+TK_MUST_CHECK enum tk_rc tk_vdomain_settle_all(struct tk_vault *vault, struct tk_err *err);
 /* For TK_AUTO. */
 void tk_vdomain_leave(struct tk_vdomain **domain);
 /* Loads every domain that has a directory: at open. */

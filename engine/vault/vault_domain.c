@@ -86,6 +86,7 @@ adopt(struct tk_vault *vault, const struct tk_vdomain *domain, const char *name,
 		return rc;
 	(void)pthread_rwlock_rdlock(&vault->refs);
 	rc = adopt_point(vault, domain, name, &row, err);
+	(void)__atomic_add_fetch(&vault->generation, 1, __ATOMIC_ACQ_REL);
 	(void)pthread_rwlock_unlock(&vault->refs);
 	tk_log_event(vault->log, TK_LOG_INFO, "point-adopted", "point=%s complete=%d", name, row.complete);
 	return rc;
@@ -209,6 +210,33 @@ load_head(struct tk_vault *vault, struct tk_vdomain *domain, struct tk_err *err)
 	return TK_OK;
 }
 
+static void
+set_unsettled(struct tk_vault *vault, struct tk_vdomain *domain, bool unsettled)
+{
+	if (domain->unsettled == unsettled)
+		return;
+	domain->unsettled = unsettled;
+	if (unsettled)
+		(void)__atomic_add_fetch(&vault->unsettled, 1, __ATOMIC_ACQ_REL);
+	else
+		(void)__atomic_sub_fetch(&vault->unsettled, 1, __ATOMIC_ACQ_REL);
+}
+
+void
+tk_vdomain_promise_begin(struct tk_vault *vault, struct tk_vdomain *domain)
+{
+	domain->loaded = false;
+	set_unsettled(vault, domain, true);
+	(void)__atomic_add_fetch(&vault->generation, 1, __ATOMIC_ACQ_REL);
+}
+
+void
+tk_vdomain_promise_end(struct tk_vault *vault, struct tk_vdomain *domain)
+{
+	domain->loaded = true;
+	set_unsettled(vault, domain, false);
+}
+
 /* A killed process may have left names that are seen, but not durable: nothing may be built on them before. */
 static enum tk_rc
 sync_directories(struct tk_vault *vault, const struct tk_id *id, struct tk_err *err)
@@ -243,6 +271,7 @@ load(struct tk_vault *vault, struct tk_vdomain *domain, struct tk_err *err)
 	if (!rc)
 		rc = load_head(vault, domain, err);
 	domain->loaded = !rc;
+	set_unsettled(vault, domain, rc && rc != TK_ENOENT);
 	return rc;
 }
 
@@ -346,6 +375,26 @@ tk_vdomain_load_all(struct tk_vault *vault, struct tk_err *err)
 			tk_log_event(vault->log, TK_LOG_ERROR, "domain-damaged", "error=%s", why.text);
 	}
 	free(ids);
+	return rc;
+}
+
+enum tk_rc
+tk_vdomain_settle_all(struct tk_vault *vault, struct tk_err *err)
+{
+	struct tk_vdomain *domain, *next;
+	enum tk_rc rc = TK_OK;
+
+	(void)pthread_mutex_lock(&vault->domains_lock);
+	next = vault->domains;
+	(void)pthread_mutex_unlock(&vault->domains_lock);
+	/* New ones come in front, none goes before close: the list from here on stands still. */
+	while (!rc && (domain = next)) {
+		(void)pthread_mutex_lock(&domain->lock);
+		next = domain->next;
+		if (domain->unsettled)
+			rc = load(vault, domain, err);
+		(void)pthread_mutex_unlock(&domain->lock);
+	}
 	return rc;
 }
 

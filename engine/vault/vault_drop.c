@@ -53,6 +53,21 @@ tk_vault_generation(struct tk_vault *vault)
 	return __atomic_load_n(&vault->generation, __ATOMIC_ACQUIRE);
 }
 
+/* Alone with the references, and sure that every receipt on disk has its blobs marked. TK_OK: `refs` is held. */
+static enum tk_rc
+take_refs(struct tk_vault *vault, struct tk_err *err)
+{
+	enum tk_rc rc = tk_vdomain_settle_all(vault, err);
+
+	if (rc)
+		return rc;
+	(void)pthread_rwlock_wrlock(&vault->refs);
+	if (__atomic_load_n(&vault->unsettled, __ATOMIC_ACQUIRE) == 0)
+		return TK_OK;
+	(void)pthread_rwlock_unlock(&vault->refs);
+	return tk_err_set(err, TK_ECONFLICT, "a publish failed halfway just now: it must be settled first");
+}
+
 static int
 compare_blobs(const void *a, const void *b)
 {
@@ -122,10 +137,12 @@ tk_vault_condemn(struct tk_vault *vault, uint64_t generation, const struct tk_va
 		rc = sort_blobs(blobs, count, &sorted, err);
 	if (rc)
 		return rc;
-	(void)pthread_rwlock_wrlock(&vault->refs);
-	rc = generation == vault->generation ? condemn_sorted(vault, sorted, count, err) :
-		tk_err_set(err, TK_ECONFLICT, "a point was published since the blobs were chosen");
-	(void)pthread_rwlock_unlock(&vault->refs);
+	rc = take_refs(vault, err);
+	if (!rc) {
+		rc = generation == tk_vault_generation(vault) ? condemn_sorted(vault, sorted, count, err) :
+			tk_err_set(err, TK_ECONFLICT, "a point was published since the blobs were chosen");
+		(void)pthread_rwlock_unlock(&vault->refs);
+	}
 	free(sorted);
 	return rc;
 }
@@ -233,11 +250,13 @@ tk_vault_drop(struct tk_vault *vault, const struct tk_vault_blob *blobs, size_t 
 	if (rc)
 		return rc;
 	(void)pthread_mutex_lock(&vault->flush_lock);
-	(void)pthread_rwlock_wrlock(&vault->refs);
-	rc = drop_sorted(vault, sorted, count, &total, err);
-	if (!rc)
-		rc = vault->driver->ops->sync(vault->driver, err);
-	(void)pthread_rwlock_unlock(&vault->refs);
+	rc = take_refs(vault, err);
+	if (!rc) {
+		rc = drop_sorted(vault, sorted, count, &total, err);
+		if (!rc)
+			rc = vault->driver->ops->sync(vault->driver, err);
+		(void)pthread_rwlock_unlock(&vault->refs);
+	}
 	(void)pthread_mutex_unlock(&vault->flush_lock);
 	free(sorted);
 	if (dropped)

@@ -161,7 +161,7 @@ promise(struct tk_vault *vault, struct tk_vdomain *domain, const struct tk_point
 	struct tk_point_row row;
 	enum tk_rc rc = TK_OK;
 
-	domain->loaded = false;
+	tk_vdomain_promise_begin(vault, domain);
 	if (fresh_grant.data)
 		rc = tk_vgrant_store(vault, grant, fresh_grant.data, fresh_grant.len_bytes, err);
 	if (!rc)
@@ -178,8 +178,7 @@ promise(struct tk_vault *vault, struct tk_vdomain *domain, const struct tk_point
 	domain->promised_grant = point->grant;
 	if (tk_head_compare(&domain->head, &point->at) < 0)
 		domain->head = point->at;
-	domain->loaded = true;
-	(void)__atomic_add_fetch(&vault->generation, 1, __ATOMIC_ACQ_REL);
+	tk_vdomain_promise_end(vault, domain);
 	return tk_fault_point("publish.told", err);
 }
 
@@ -220,6 +219,8 @@ complete_again(struct tk_vault *vault, struct tk_vdomain *domain, const struct t
 		rc = tk_vtrace_point(trace, point, &row->complete, err);
 	if (!rc && !row->complete)
 		return say_missing(trace, missing, err);
+	if (!rc)
+		(void)__atomic_add_fetch(&vault->generation, 1, __ATOMIC_ACQ_REL);
 	if (!rc)
 		rc = commit_rows(vault, trace, row, err);
 	if (!rc && tk_head_compare(&domain->head, &row->at) < 0)

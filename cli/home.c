@@ -1,6 +1,7 @@
 #include "cli/home.h"
 
 #include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,9 +12,11 @@
 #include "engine/base/hex.h"
 #include "engine/crypto/aead.h"
 #include "engine/crypto/hash.h"
+#include "engine/crypto/sign.h"
 #include "engine/fsio/openat.h"
 #include "engine/fsio/publish.h"
 #include "engine/vault/vault_store.h"
+#include "policies/nearest.h"
 #include "transport/client.h"
 #include "transport/enrol.h"
 
@@ -33,16 +36,21 @@ open_keys_dir(struct tk_home *home, struct tk_err *err)
 	return TK_OK;
 }
 
-enum tk_rc
-tk_home_open(const struct tk_cli *cli, struct tk_home *home, struct tk_err *err)
+static void
+home_init(const struct tk_cli *cli, struct tk_home *home)
 {
-	enum tk_rc rc;
-
 	memset(home, 0, sizeof(*home));
 	home->cli = cli;
 	home->keys_fd = -1;
 	(void)pthread_mutex_init(&home->lock, NULL);
-	if ((rc = tk_cli_config(cli, &home->cfg, err)) || (rc = tk_cli_sites_check(cli, home->cfg, err)) || (rc = open_keys_dir(home, err)))
+}
+
+static enum tk_rc
+open_parts(struct tk_home *home, struct tk_err *err)
+{
+	enum tk_rc rc = open_keys_dir(home, err);
+
+	if (rc)
 		return rc;
 	home->sites = calloc(home->cfg->site_count + 1, sizeof(*home->sites));
 	if (!home->sites)
@@ -50,6 +58,25 @@ tk_home_open(const struct tk_cli *cli, struct tk_home *home, struct tk_err *err)
 	for (size_t i = 0; i < home->cfg->site_count; i++)
 		home->sites[i] = (struct tk_home_site){.home = home, .conf = &home->cfg->sites[i]};
 	return TK_OK;
+}
+
+enum tk_rc
+tk_home_open(const struct tk_cli *cli, struct tk_home *home, struct tk_err *err)
+{
+	enum tk_rc rc;
+
+	home_init(cli, home);
+	if ((rc = tk_cli_config(cli, &home->cfg, err)) || (rc = tk_cli_sites_check(cli, home->cfg, err)))
+		return rc;
+	return open_parts(home, err);
+}
+
+enum tk_rc
+tk_home_open_config(const struct tk_cli *cli, struct tk_config *cfg, struct tk_home *home, struct tk_err *err)
+{
+	home_init(cli, home);
+	home->cfg = cfg;
+	return open_parts(home, err);
 }
 
 void
@@ -116,19 +143,34 @@ try_slots(struct tk_home *home, const struct tk_secret *secret, struct tk_err *e
 	int fd = openat(home->keys_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	const struct dirent *entry;
 	enum tk_rc rc = TK_EKEY;
+	struct tk_err why, told;
 
 	dir = fd < 0 ? NULL : fdopendir(fd);
 	if (!dir)
 		return tk_err_errno(err, TK_EIO, "the keys of %s", home->cfg->home);
-	(void)tk_err_set(err, TK_EKEY, "%s has no passphrase slot", home->cfg->home);
-	while (rc == TK_EKEY && (entry = readdir(dir))) {
+	tk_err_clear(&told);
+	while (rc && (entry = readdir(dir))) {
 		TK_AUTO(tk_buf_release) struct tk_buf slot = {0};
 
 		if (!is_passphrase_slot(entry->d_name))
 			continue;
-		if (!(rc = tk_home_read_key_file(home, entry->d_name, &slot, err)))
-			rc = tk_slot_open(slot.data, slot.len_bytes, secret->text, secret->len_bytes, &home->ring, err);
+		if (!(rc = tk_home_read_key_file(home, entry->d_name, &slot, &why)))
+			rc = tk_slot_open(slot.data, slot.len_bytes, secret->text, secret->len_bytes, &home->ring, &why);
+		/* A slot that is damaged hides neither a good one nor that the passphrase fits none. */
+		if (rc == TK_EKEY || !told.rc)
+			told = why;
 	}
+	if (!rc)
+		return TK_OK;
+	return told.rc ? tk_err_set(err, told.rc, "%s", told.text) : tk_err_set(err, TK_EKEY, "%s has no passphrase slot", home->cfg->home);
+}
+
+enum tk_rc
+tk_home_unlock_secret(struct tk_home *home, const struct tk_secret *secret, struct tk_err *err)
+{
+	enum tk_rc rc = try_slots(home, secret, err);
+
+	home->unlocked = rc == TK_OK;
 	return rc;
 }
 
@@ -140,10 +182,8 @@ tk_home_unlock_passphrase(struct tk_home *home, struct tk_err *err)
 	enum tk_rc rc;
 
 	(void)snprintf(prompt, sizeof(prompt), "Passphrase of %s", home->cfg->source);
-	if ((rc = tk_cli_passphrase(home->cli, home->cfg, prompt, false, &secret, err)) || (rc = try_slots(home, &secret, err)))
-		return rc;
-	home->unlocked = true;
-	return TK_OK;
+	rc = tk_cli_passphrase(home->cli, home->cfg, prompt, false, &secret, err);
+	return rc ? rc : tk_home_unlock_secret(home, &secret, err);
 }
 
 /* ---- datasets and sites ---- */
@@ -247,6 +287,31 @@ is_wanted(const struct tk_cli *cli, const char *name)
 }
 
 enum tk_rc
+tk_home_find_site(const struct tk_home *home, const char *name, const struct tk_config_site **out, struct tk_err *err)
+{
+	struct tk_nearest nearest;
+
+	*out = tk_config_site_find(home->cfg, name);
+	if (*out)
+		return TK_OK;
+	tk_nearest_init(&nearest, name);
+	for (size_t i = 0; i < home->cfg->site_count; i++)
+		tk_nearest_offer(&nearest, home->cfg->sites[i].name);
+	if (nearest.best)
+		return tk_err_set(err, TK_EUSAGE, "there is no site \"%s\": the nearest is \"%s\"", name, nearest.best);
+	return tk_err_set(err, TK_EUSAGE, "there is no site \"%s\": add a site section to %s", name, home->cfg->files.items[0]);
+}
+
+struct tk_site
+tk_home_site(struct tk_home *home, size_t index, enum tk_vault_mode mode)
+{
+	struct tk_home_site *own = &home->sites[index];
+
+	own->mode = mode;
+	return (struct tk_site){.name = own->conf->name, .is_local = own->conf->local, .ctx = own, .open = open_site};
+}
+
+enum tk_rc
 tk_home_sites(struct tk_home *home, const struct tk_config_dataset *dataset, enum tk_vault_mode mode, struct tk_site **out, size_t *count,
 	      struct tk_err *err)
 {
@@ -257,13 +322,9 @@ tk_home_sites(struct tk_home *home, const struct tk_config_dataset *dataset, enu
 		return tk_err_set(err, TK_ENOMEM, "no memory for the sites");
 	for (size_t i = 0; i < dataset->sites.count; i++) {
 		const struct tk_config_site *conf = tk_config_site_find(home->cfg, dataset->sites.items[i]);
-		struct tk_home_site *own;
 
-		if (!conf || !conf->enabled || !is_wanted(home->cli, conf->name))
-			continue;
-		own = &home->sites[conf - home->cfg->sites];
-		own->mode = mode;
-		sites[used++] = (struct tk_site){.name = conf->name, .is_local = conf->local, .ctx = own, .open = open_site};
+		if (conf && conf->enabled && is_wanted(home->cli, conf->name))
+			sites[used++] = tk_home_site(home, (size_t)(conf - home->cfg->sites), mode);
 	}
 	if (used == 0) {
 		free(sites);
@@ -386,6 +447,9 @@ put_slots(struct tk_home *home, struct tk_store *store, struct tk_err *err)
 			continue;
 		/* The recovery public key stands beside its slot, as .recovery instead of .slot. */
 		(void)snprintf(name, sizeof(name), "%.*s.recovery", (int)(strlen(entry->d_name) - 5), entry->d_name);
+		/* After `recover` there are slots of passphrases that it was not given; the sites have them. */
+		if (faccessat(home->keys_fd, name, F_OK, 0) < 0 && errno == ENOENT)
+			continue;
 		if (!(rc = tk_home_read_key_file(home, entry->d_name, &slot, err)) && !(rc = tk_home_read_key_file(home, name, &recovery, err))) {
 			if (recovery.len_bytes != TK_KEY_BYTES)
 				rc = tk_err_set(err, TK_ECORRUPT, "%s/keys/%s is damaged", home->cfg->home, name);
@@ -464,27 +528,50 @@ tk_home_write_machine_slot(const struct tk_keyring *ring, int keys_fd, struct tk
 	return rc;
 }
 
+/* The slot last: it is what is looked for. */
+static enum tk_rc
+put_passphrase_slot(int keys_fd, const struct tk_buf *slot, const uint8_t recovery[TK_KEY_BYTES], struct tk_id *slot_id, struct tk_err *err)
+{
+	struct tk_slot_info info;
+	char hex[2 * TK_ID_BYTES + 1], name[2 * TK_ID_BYTES + 32];
+	enum tk_rc rc = tk_slot_read_info(slot->data, slot->len_bytes, &info, err);
+
+	if (rc)
+		return rc;
+	tk_hex_encode(info.slot_id.b, sizeof(info.slot_id.b), hex);
+	(void)snprintf(name, sizeof(name), "passphrase-%s.recovery", hex);
+	if ((rc = tk_publish_file(keys_fd, name, recovery, TK_KEY_BYTES, 0600, err)))
+		return rc;
+	(void)snprintf(name, sizeof(name), "passphrase-%s.slot", hex);
+	if (slot_id)
+		*slot_id = info.slot_id;
+	return tk_publish_file(keys_fd, name, slot->data, slot->len_bytes, 0600, err);
+}
+
 enum tk_rc
 tk_home_write_passphrase_slot(const struct tk_keyring *ring, int keys_fd, const struct tk_secret *secret, const char *label, struct tk_id *slot_id,
 			      struct tk_err *err)
 {
 	TK_AUTO(tk_buf_release) struct tk_buf slot = {0};
-	struct tk_slot_info info;
 	uint8_t recovery[TK_KEY_BYTES];
-	char hex[2 * TK_ID_BYTES + 1], name[2 * TK_ID_BYTES + 32];
+	enum tk_rc rc = tk_slot_seal(ring, TK_SLOT_PASSPHRASE, secret->text, secret->len_bytes, label, &slot, recovery, err);
+
+	return rc ? rc : put_passphrase_slot(keys_fd, &slot, recovery, slot_id, err);
+}
+
+enum tk_rc
+tk_home_adopt_passphrase_slot(int keys_fd, const struct tk_buf *slot, const struct tk_secret *secret, struct tk_err *err)
+{
+	uint8_t seed[TK_KEY_BYTES], recovery[TK_KEY_BYTES];
 	enum tk_rc rc;
 
-	if ((rc = tk_slot_seal(ring, TK_SLOT_PASSPHRASE, secret->text, secret->len_bytes, label, &slot, recovery, err)) ||
-	    (rc = tk_slot_read_info(slot.data, slot.len_bytes, &info, err)))
-		return rc;
-	tk_hex_encode(info.slot_id.b, sizeof(info.slot_id.b), hex);
-	(void)snprintf(name, sizeof(name), "passphrase-%s.recovery", hex);
-	if ((rc = tk_publish_file(keys_fd, name, recovery, sizeof(recovery), 0600, err)))
-		return rc;
-	(void)snprintf(name, sizeof(name), "passphrase-%s.slot", hex);
-	if (slot_id)
-		*slot_id = info.slot_id;
-	return tk_publish_file(keys_fd, name, slot.data, slot.len_bytes, 0600, err);
+	if (slot->len_bytes < TK_SLOT_HEAD_BYTES)
+		return tk_err_set(err, TK_ECORRUPT, "a slot of %zu bytes", slot->len_bytes);
+	rc = tk_slot_recovery_seed(slot->data, TK_SLOT_HEAD_BYTES, secret->text, secret->len_bytes, seed, err);
+	if (!rc)
+		rc = tk_sign_public(TK_SUITE_AES, seed, recovery, err);
+	tk_wipe(seed, sizeof(seed));
+	return rc ? rc : put_passphrase_slot(keys_fd, slot, recovery, NULL, err);
 }
 
 /* ---- the CA's key ---- */

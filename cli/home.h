@@ -36,12 +36,16 @@ struct tk_home {
 
 /* Reads the configuration and opens the keys' directory. Release whatever the result. Errors: TK_ECONFIG, TK_ENOENT. */
 TK_MUST_CHECK enum tk_rc tk_home_open(const struct tk_cli *cli, struct tk_home *home, struct tk_err *err);
+/* The same with a configuration that was read already, which the home takes over, also on an error. */
+TK_MUST_CHECK enum tk_rc tk_home_open_config(const struct tk_cli *cli, struct tk_config *cfg, struct tk_home *home, struct tk_err *err);
 void tk_home_release(struct tk_home *home);
 
 /* Unlocks the keyring by the machine slot. Errors: TK_EKEY. */
 TK_MUST_CHECK enum tk_rc tk_home_unlock_machine(struct tk_home *home, struct tk_err *err);
 /* Unlocks it, with the operator's seed, by the passphrase, which is asked for as cli/secret.h says. Errors: TK_EKEY. */
 TK_MUST_CHECK enum tk_rc tk_home_unlock_passphrase(struct tk_home *home, struct tk_err *err);
+/* The same with a passphrase that is known already. */
+TK_MUST_CHECK enum tk_rc tk_home_unlock_secret(struct tk_home *home, const struct tk_secret *secret, struct tk_err *err);
 
 /* "DATASET[@POINT]" (NULL: the only dataset). *point is borrowed from text, or NULL. Errors: TK_EUSAGE. */
 TK_MUST_CHECK enum tk_rc tk_home_dataset(struct tk_home *home, const char *text, const struct tk_config_dataset **dataset, const char **point,
@@ -50,6 +54,12 @@ TK_MUST_CHECK enum tk_rc tk_home_dataset(struct tk_home *home, const char *text,
 /* The dataset's enabled sites, narrowed by --site. mode: how vaults in directories are opened. The caller frees *out. Errors: TK_EUSAGE. */
 TK_MUST_CHECK enum tk_rc tk_home_sites(struct tk_home *home, const struct tk_config_dataset *dataset, enum tk_vault_mode mode, struct tk_site **out,
 				       size_t *count, struct tk_err *err);
+
+/* The site at a place of cfg->sites, for a session; borrowed from the home. */
+struct tk_site tk_home_site(struct tk_home *home, size_t index, enum tk_vault_mode mode);
+
+/* The site of that name. Errors: TK_EUSAGE, naming the nearest. */
+TK_MUST_CHECK enum tk_rc tk_home_find_site(const struct tk_home *home, const char *name, const struct tk_config_site **out, struct tk_err *err);
 
 /* A file of HOME/keys. */
 TK_MUST_CHECK enum tk_rc tk_home_read_key_file(struct tk_home *home, const char *name, struct tk_buf *out, struct tk_err *err);
@@ -64,6 +74,9 @@ TK_MUST_CHECK enum tk_rc tk_home_write_machine_slot(const struct tk_keyring *rin
 /* Writes passphrase-<slot id>.slot and .recovery. The ring must have the operator's seed. slot_id (may be NULL) receives the id. Durable. */
 TK_MUST_CHECK enum tk_rc tk_home_write_passphrase_slot(const struct tk_keyring *ring, int keys_fd, const struct tk_secret *secret, const char *label,
 						       struct tk_id *slot_id, struct tk_err *err);
+
+/* Writes a passphrase slot that exists, with its recovery key, which the passphrase gives. Durable. Errors: TK_EKEY. */
+TK_MUST_CHECK enum tk_rc tk_home_adopt_passphrase_slot(int keys_fd, const struct tk_buf *slot, const struct tk_secret *secret, struct tk_err *err);
 
 /* The CA's private key, sealed under the operator's seed. */
 TK_MUST_CHECK enum tk_rc tk_home_seal_ca_key(const struct tk_keyring *ring, struct tk_bytes key_pem, struct tk_buf *out, struct tk_err *err);

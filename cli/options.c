@@ -34,6 +34,10 @@ const struct tk_option tk_options[TK_OPT_COUNT] = {
 	[TK_OPT_REPORT] = {"report", 0, "FILE", NULL, false, false, "Write the drill's report to FILE."},
 	[TK_OPT_EXPECT] = {"expect", 0, "POINT", NULL, false, false, "The point that must be the latest: the digest that was noted down."},
 	[TK_OPT_HISTORY] = {"history", 0, "EPOCH", NULL, false, false, "Which history is meant when two are open."},
+	[TK_OPT_OUTPUT] = {"output", 0, "FILE", NULL, false, false, "Where to write it; default NAME.invite in the home."},
+	[TK_OPT_LISTEN] = {"listen", 0, "ADDRESS:PORT", NULL, true, false,
+		"Where the site's daemon listens: [::1]:7443 for IPv6, port 0 for any; may be repeated; default [::]:7443."},
+	[TK_OPT_VAULT] = {"vault", 0, "DIR", NULL, false, false, "Where the site stores; default vault in its home."},
 };
 
 #define BIT(name) TK_OPT_BIT(TK_OPT_##name)
@@ -73,14 +77,31 @@ const struct tk_verb tk_verbs[] = {
 		"For each dataset and site: the last point, the lag, the protection against the ack rule, the last verify and drill, alarms.",
 		BIT(SITE), 0, 0, -1, false, NULL},
 	{"recover", "", "turn an empty machine into a source again",
-		"Fetches keys, configuration and catalog from a site, with nothing but the passphrase.",
-		BIT(SITE_URL) | BIT(EXPECT), BIT(SITE_URL), 0, 0, false, NULL},
-	{"site list", "", "list the sites", NULL, 0, 0, 0, 0, false, NULL},
-	{"site invite", "NAME", "let a new node join", NULL, 0, 0, 1, 1, false, NULL},
-	{"site enrol", "NAME INVITATION", "join with an invitation", NULL, 0, 0, 2, 2, false, NULL},
-	{"site revoke", "NAME", "take a node's rights away", NULL, 0, 0, 1, 1, false, NULL},
-	{"site readmit", "NAME", "let a node back in that was rolled back or rebuilt", NULL, 0, 0, 1, 1, false, NULL},
-	{"site rebuild", "NAME", "make a site's index anew from its files", NULL, 0, 0, 1, 1, false, NULL},
+		"Fetches keys and configuration from a site, with nothing but the passphrase, asks every configured site for its latest point, and tells "
+		"how many confirm it. Then restore works, and the next backup goes on, in a new epoch.\n\n"
+		"On a home that is there, a copy of another or one that was rolled back, it makes this home the writer again: the old state is moved "
+		"aside, the configuration stays as it is.",
+		BIT(SITE_URL) | BIT(EXPECT), BIT(SITE_URL), 0, 0, false, tk_verb_recover},
+	{"site list", "", "list the sites",
+		"Asks each site of the configuration, and shows whether it answers, whether it knows this source, the incarnation of its vault and the last "
+		"receipt it gave.", 0, 0, 0, 0, false, tk_verb_site_list},
+	{"site invite", "NAME", "let a twinkeepd join as a site",
+		"Makes the key and the certificate of the site, and writes an invitation that holds them: for \"twinkeep site enrol\" on the site's machine. "
+		"Needs the passphrase. Send it over a safe channel, and delete it after use.",
+		BIT(OUTPUT), 0, 1, 1, false, tk_verb_site_invite},
+	{"site enrol", "NAME INVITATION", "make a site from an invitation",
+		"Run on the site's machine: makes the home of a twinkeepd and its vault, or lets one more source into a home that is there.",
+		BIT(LISTEN) | BIT(VAULT), 0, 2, 2, false, tk_verb_site_enrol},
+	{"site revoke", "NAME", "take a node's rights at this site away",
+		"Run on the site's machine, with --home of its daemon. NAME is a source's name, or its id. A running daemon closes its sessions at once.", 0, 0, 1, 1,
+		false, tk_verb_site_revoke},
+	{"site readmit", "NAME", "let a site back in that was rolled back or made anew",
+		"On the site's machine, with --home of its daemon, which must be stopped: its vault takes writes again. On the source: the key that the site "
+		"shows next is accepted, for a vault that was made anew. A vault in a directory is readmitted at the source.", 0, 0, 1, 1, false,
+		tk_verb_site_readmit},
+	{"site rebuild", "NAME", "make a site's index anew from its files",
+		"Run on the site's machine, with --home of its daemon, which must be stopped; or at the source for a vault in a directory.", 0, 0, 1, 1, false,
+		tk_verb_site_rebuild},
 	{"key list", "", "list the key slots", NULL, 0, 0, 0, 0, false, NULL},
 	{"key add", "", "add a passphrase or a recipient", NULL, 0, 0, 0, 1, false, NULL},
 	{"key remove", "SLOT", "remove a key slot", "Copies of the slot that were made before are not revoked by this.", 0, 0, 1, 1, false, NULL},

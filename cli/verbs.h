@@ -8,7 +8,14 @@ tk_verb_fn tk_verb_backup;
 tk_verb_fn tk_verb_config_check;
 tk_verb_fn tk_verb_init;
 tk_verb_fn tk_verb_list;
+tk_verb_fn tk_verb_recover;
 tk_verb_fn tk_verb_restore;
+tk_verb_fn tk_verb_site_enrol;
+tk_verb_fn tk_verb_site_invite;
+tk_verb_fn tk_verb_site_list;
+tk_verb_fn tk_verb_site_readmit;
+tk_verb_fn tk_verb_site_rebuild;
+tk_verb_fn tk_verb_site_revoke;
 tk_verb_fn tk_verb_version;
 
 #endif

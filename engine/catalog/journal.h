@@ -63,6 +63,9 @@ TK_MUST_CHECK enum tk_rc tk_journal_site_key(struct tk_journal *journal, const c
 					     struct tk_err *err);
 TK_MUST_CHECK enum tk_rc tk_journal_pin_site(struct tk_journal *journal, const char *site, const struct tk_id *site_id,
 					     const uint8_t key[TK_KEY_BYTES], struct tk_err *err);
+/* An operator says that a site's vault was made anew: its pin and the mark of its old vault go, so that the next session pins what it then shows. Its
+ * receipts stay as history. TK_ENOENT: nothing is known of the site. */
+TK_MUST_CHECK enum tk_rc tk_journal_forget_site(struct tk_journal *journal, const char *site, struct tk_err *err);
 
 /* History of runs, for status: kind is "backup", "verify", "restore", "drill"; text is a short result. */
 struct tk_run_row {

@@ -173,3 +173,31 @@ tk_journal_pin_site(struct tk_journal *journal, const char *site, const struct t
 	tk_stmt_bind_blob(&stmt, 3, key, TK_KEY_BYTES);
 	return tk_stmt_run(&stmt, err);
 }
+
+static enum tk_rc
+delete_row(struct tk_journal *journal, const char *sql, const char *site, struct tk_err *err)
+{
+	TK_AUTO(tk_stmt_cleanup) struct tk_stmt stmt = {0};
+	enum tk_rc rc = tk_stmt_prepare(journal->db, sql, &stmt, err);
+
+	if (rc)
+		return rc;
+	tk_stmt_bind_text(&stmt, 1, site);
+	return tk_stmt_run(&stmt, err);
+}
+
+enum tk_rc
+tk_journal_forget_site(struct tk_journal *journal, const char *site, struct tk_err *err)
+{
+	TK_AUTO(tk_journal_unlock) struct tk_journal *held = tk_journal_lock(journal);
+	TK_AUTO(tk_db_txn_cleanup) struct tk_db_txn txn = {0};
+	uint8_t key[TK_KEY_BYTES];
+	struct tk_id id;
+	enum tk_rc rc = find_key(held, site, &id, key, err);
+
+	/* The mark goes with the pin: shown to a new vault, it would look as if that one had been rolled back. */
+	if (rc || (rc = tk_db_txn_begin(held->db, &txn, err)) || (rc = delete_row(held, "DELETE FROM site_key WHERE site = ?1", site, err)) ||
+	    (rc = delete_row(held, "DELETE FROM mark WHERE site = ?1", site, err)))
+		return rc;
+	return tk_db_txn_commit(&txn, err);
+}

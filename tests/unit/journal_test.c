@@ -204,6 +204,28 @@ a_sites_key_is_pinned_at_first_sight(void **state)
 }
 
 static void
+a_site_whose_vault_was_made_anew_is_pinned_again(void **state)
+{
+	struct tk_journal *journal = journal_of(*state);
+	struct tk_head at = head(1, 1, 11);
+	struct tk_vault_mark mark = {{"old"}, 7}, got_mark;
+	struct tk_id id = {"site"}, got_id;
+	uint8_t key[TK_KEY_BYTES] = {1}, got[TK_KEY_BYTES];
+
+	assert_int_equal(tk_journal_forget_site(journal, "a", NULL), TK_ENOENT);
+	assert_int_equal(tk_journal_pin_site(journal, "a", &id, key, NULL), TK_OK);
+	assert_int_equal(tk_journal_pin_site(journal, "b", &id, key, NULL), TK_OK);
+	assert_int_equal(tk_journal_add_receipt(journal, &domain, &at, "a", &mark, 1, "r", 1, NULL), TK_OK);
+	assert_int_equal(tk_journal_forget_site(journal, "a", NULL), TK_OK);
+	assert_int_equal(tk_journal_site_mark(journal, "a", &got_mark, NULL), TK_ENOENT);
+	key[0] = 2;
+	assert_int_equal(tk_journal_pin_site(journal, "a", &id, key, NULL), TK_OK);
+	assert_int_equal(tk_journal_site_key(journal, "b", &got_id, got, NULL), TK_OK);
+	assert_int_equal(got[0], 1);
+	tk_journal_cleanup(&journal);
+}
+
+static void
 the_last_run_of_a_kind_is_found(void **state)
 {
 	struct tk_journal *journal = journal_of(*state);
@@ -302,6 +324,7 @@ main(void)
 		cmocka_unit_test_setup_teardown(a_mark_only_rises_within_an_incarnation, scratch_setup, scratch_teardown),
 		cmocka_unit_test_setup_teardown(receipts_are_listed_by_point_and_site, scratch_setup, scratch_teardown),
 		cmocka_unit_test_setup_teardown(a_sites_key_is_pinned_at_first_sight, scratch_setup, scratch_teardown),
+		cmocka_unit_test_setup_teardown(a_site_whose_vault_was_made_anew_is_pinned_again, scratch_setup, scratch_teardown),
 		cmocka_unit_test_setup_teardown(the_last_run_of_a_kind_is_found, scratch_setup, scratch_teardown),
 		cmocka_unit_test_setup_teardown(what_is_no_database_is_corrupt, scratch_setup, scratch_teardown),
 		cmocka_unit_test_setup_teardown(what_was_returned_survives_the_death_of_the_process, scratch_setup, scratch_teardown),

@@ -1,0 +1,355 @@
+/* twinkeep site enrol, revoke, readmit, rebuild: what is done where a site's vault is. */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cli/daemon.h"
+#include "cli/home.h"
+#include "cli/paths.h"
+#include "cli/verbs.h"
+#include "engine/catalog/journal.h"
+#include "engine/fsio/openat.h"
+#include "engine/fsio/publish.h"
+#include "transport/address.h"
+#include "transport/enrol.h"
+
+#define LISTEN_DEFAULT "[::]:7443"
+#define PID_TEXT_MAX 32
+#define COMM_MAX 64
+
+/* Is it the home of a daemon, not of a source? */
+static bool
+is_site_home(const char *home)
+{
+	char path[PATH_MAX];
+
+	return snprintf(path, sizeof(path), "%s/%s", home, TK_SITE_CONFIG_FILE) < (int)sizeof(path) && access(path, F_OK) == 0;
+}
+
+static enum tk_rc
+open_site_home(const struct tk_cli *cli, char home[PATH_MAX], struct tk_config **out, struct tk_err *err)
+{
+	enum tk_rc rc = tk_path_absolute(cli->home, home, err);
+
+	if (rc)
+		return rc;
+	if (!is_site_home(home))
+		return tk_err_set(err, TK_ECONFIG, "%s has no %s: give --home of the site's daemon, at the site", home, TK_SITE_CONFIG_FILE);
+	return tk_daemon_config(home, out, err);
+}
+
+/* The daemon of a home, when it runs; else 0. A number alone proves nothing after a crash: the process must be a twinkeepd. */
+static pid_t
+running_daemon(const char *home)
+{
+	TK_AUTO(tk_buf_release) struct tk_buf pid_text = {0}, comm = {0};
+	char path[PATH_MAX], digits[PID_TEXT_MAX] = "";
+	long pid;
+
+	if (snprintf(path, sizeof(path), "%s/%s", home, TK_DAEMON_PID_FILE) >= (int)sizeof(path) ||
+	    tk_read_file_at(AT_FDCWD, path, PID_TEXT_MAX - 1, &pid_text, NULL))
+		return 0;
+	memcpy(digits, pid_text.data, pid_text.len_bytes);
+	pid = strtol(digits, NULL, 10);
+	if (pid <= 0)
+		return 0;
+	(void)snprintf(path, sizeof(path), "/proc/%ld/comm", pid);
+	if (tk_read_file_at(AT_FDCWD, path, COMM_MAX, &comm, NULL) || comm.len_bytes != strlen("twinkeepd\n") ||
+	    memcmp(comm.data, "twinkeepd\n", comm.len_bytes) != 0)
+		return 0;
+	return (pid_t)pid;
+}
+
+/* Tells a running daemon to look again, and says what was or must be done. */
+static void
+tell_daemon(const struct tk_cli *cli, const char *home)
+{
+	pid_t pid = running_daemon(home);
+	bool told = pid > 0 && kill(pid, SIGHUP) == 0;
+
+	tk_out_set(cli->out, "daemon_told", json_boolean(told));
+	if (told)
+		tk_out_text(cli->out, "twinkeepd (process %ld) was told.\n", (long)pid);
+	else if (pid > 0)
+		tk_out_text(cli->out, "twinkeepd (process %ld) could not be told: send it SIGHUP.\n", (long)pid);
+}
+
+/* ---- enrol ---- */
+
+static enum tk_rc
+make_site_home(const struct tk_cli *cli, const char *home, const struct tk_invite *invite, struct tk_err *err)
+{
+	static const char *const fallback[] = {LISTEN_DEFAULT};
+	const struct tk_values *listen = &cli->command.values[TK_OPT_LISTEN];
+	const char *vault_option = tk_cli_value(cli, TK_OPT_VAULT);
+	char vault[PATH_MAX];
+	struct tk_address address;
+	enum tk_rc rc = TK_OK;
+
+	for (size_t i = 0; i < listen->count && !rc; i++)
+		if ((rc = tk_address_parse(listen->items[i], &address, err)) && err)
+			err->rc = rc = TK_EUSAGE;
+	if (!rc && vault_option)
+		rc = tk_path_absolute(vault_option, vault, err);
+	if (!rc)
+		rc = tk_mkdir_p_at(AT_FDCWD, home, 0700, err);
+	if (rc)
+		return rc;
+	return tk_site_home_create(home, invite, listen->count ? listen->items : fallback, listen->count ? listen->count : 1,
+				   vault_option ? vault : NULL, err);
+}
+
+/* One more source for a site that is there. */
+static enum tk_rc
+join_site_home(const struct tk_cli *cli, const char *home, const struct tk_invite *invite, struct tk_err *err)
+{
+	TK_AUTO(tk_config_cleanup) struct tk_config *config = NULL;
+	enum tk_rc rc;
+
+	if (tk_cli_flag(cli, TK_OPT_LISTEN) || tk_cli_flag(cli, TK_OPT_VAULT))
+		return tk_err_set(err, TK_EUSAGE, "%s is a site already: its addresses and its vault stand in %s", home, TK_SITE_CONFIG_FILE);
+	rc = tk_daemon_config(home, &config, err);
+	return rc ? rc : tk_site_home_add_source(home, config->daemon.vault, invite, err);
+}
+
+static enum tk_rc
+enrol(const struct tk_cli *cli, struct tk_err *err)
+{
+	TK_AUTO(tk_invite_release) struct tk_invite invite = {0};
+	const char *name = tk_cli_operand(cli, 0), *file = tk_cli_operand(cli, 1);
+	char home[PATH_MAX];
+	bool joined;
+	enum tk_rc rc;
+
+	if ((rc = tk_path_absolute(cli->home, home, err)) || (rc = tk_invite_read(file, &invite, err)))
+		return rc;
+	if (strcmp(invite.site_name, name) != 0)
+		return tk_err_set(err, TK_EUSAGE, "the invitation is for site %s, not for %s", invite.site_name, name);
+	joined = is_site_home(home);
+	if ((rc = joined ? join_site_home(cli, home, &invite, err) : make_site_home(cli, home, &invite, err)))
+		return rc;
+	tk_out_set(cli->out, "site", tk_json_text(name));
+	tk_out_set(cli->out, "home", tk_json_text(home));
+	tk_out_set(cli->out, "source", tk_json_text(invite.source_name));
+	tk_out_text(cli->out, "Site %s serves source %s; delete %s, it holds a private key.\n", name, invite.source_name, file);
+	if (joined)
+		tell_daemon(cli, home);
+	else
+		tk_out_text(cli->out, "Start it with: twinkeepd --home %s\n", home);
+	return TK_OK;
+}
+
+int
+tk_verb_site_enrol(const struct tk_cli *cli)
+{
+	struct tk_err err;
+
+	tk_err_clear(&err);
+	return enrol(cli, &err) ? tk_out_fail(cli->out, &err) : 0;
+}
+
+/* ---- revoke ---- */
+
+static enum tk_rc
+revoke_peer(const struct tk_cli *cli, struct tk_err *err)
+{
+	TK_AUTO(tk_config_cleanup) struct tk_config *config = NULL;
+	const char *name = tk_cli_operand(cli, 0);
+	char home[PATH_MAX];
+	enum tk_rc rc;
+
+	if ((rc = open_site_home(cli, home, &config, err)) || (rc = tk_registry_revoke(config->daemon.vault, name, err)))
+		return rc;
+	tk_out_set(cli->out, "revoked", tk_json_text(name));
+	tk_out_text(cli->out, "%s has no rights at this site any more.\n", name);
+	tell_daemon(cli, home);
+	return TK_OK;
+}
+
+int
+tk_verb_site_revoke(const struct tk_cli *cli)
+{
+	struct tk_err err;
+
+	tk_err_clear(&err);
+	return revoke_peer(cli, &err) ? tk_out_fail(cli->out, &err) : 0;
+}
+
+/* ---- the vault that a name means: at a site its own, at a source that of a dir: site ---- */
+
+struct vault_home {
+	bool is_source;
+	struct tk_home source;
+	const struct tk_config_site *site;     /* of the source */
+	struct tk_config *config;              /* of the daemon */
+	const char *vault;                     /* path; NULL: it is at a twinkeepd elsewhere */
+};
+
+static void
+vault_home_release(struct vault_home *where)
+{
+	if (where->is_source)
+		tk_home_release(&where->source);
+	tk_config_free(where->config);
+}
+
+static enum tk_rc
+check_vault_name(const char *path, const char *name, struct tk_err *err)
+{
+	TK_AUTO(tk_vault_cleanup) struct tk_vault *vault = NULL;
+	enum tk_rc rc = tk_vault_open(path, TK_VAULT_READ, NULL, &vault, err);
+
+	if (!rc && strcmp(tk_vault_site(vault)->name, name) != 0)
+		rc = tk_err_set(err, TK_EUSAGE, "%s is the vault of site %s, not of %s", path, tk_vault_site(vault)->name, name);
+	return rc;
+}
+
+static enum tk_rc
+find_vault(const struct tk_cli *cli, const char *name, struct vault_home *where, struct tk_err *err)
+{
+	char home[PATH_MAX];
+	enum tk_rc rc = tk_path_absolute(cli->home, home, err);
+
+	if (rc)
+		return rc;
+	if (is_site_home(home)) {
+		if ((rc = tk_daemon_config(home, &where->config, err)) || (rc = check_vault_name(where->config->daemon.vault, name, err)))
+			return rc;
+		where->vault = where->config->daemon.vault;
+		return TK_OK;
+	}
+	where->is_source = true;
+	if ((rc = tk_home_open(cli, &where->source, err)) || (rc = tk_home_find_site(&where->source, name, &where->site, err)))
+		return rc;
+	where->vault = where->site->url.kind == TK_SITE_DIR ? where->site->url.path : NULL;
+	return TK_OK;
+}
+
+static enum tk_rc
+locked_advice(struct tk_err *err, enum tk_rc rc)
+{
+	return rc == TK_ELOCKED ? tk_err_context(err, rc, "stop the twinkeepd of this site, and start it again afterwards") : rc;
+}
+
+/* ---- readmit ---- */
+
+static enum tk_rc
+readmit_vault(const struct tk_cli *cli, const char *path, struct tk_err *err)
+{
+	TK_AUTO(tk_vault_cleanup) struct tk_vault *vault = NULL;
+	enum tk_rc rc = tk_vault_open(path, TK_VAULT_SERVE, cli->log, &vault, err);
+
+	if (rc)
+		return locked_advice(err, rc);
+	return tk_vault_readmit(vault, err);
+}
+
+static enum tk_rc
+readmit(const struct tk_cli *cli, struct vault_home *where, struct tk_err *err)
+{
+	TK_AUTO(tk_journal_cleanup) struct tk_journal *journal = NULL;
+	const char *name = tk_cli_operand(cli, 0);
+	enum tk_rc rc;
+
+	if ((rc = find_vault(cli, name, where, err)) || (where->vault && (rc = readmit_vault(cli, where->vault, err))))
+		return rc;
+	if (where->is_source) {
+		if ((rc = tk_journal_open(where->source.cfg->state_dir, &journal, err)))
+			return rc;
+		rc = tk_journal_forget_site(journal, name, err);
+		/* Nothing known is nothing to forget. */
+		if (rc && rc != TK_ENOENT)
+			return rc;
+	}
+	tk_out_set(cli->out, "readmitted", tk_json_text(name));
+	if (where->vault)
+		tk_out_text(cli->out, "The vault of site %s takes writes again, as a new incarnation.\n", name);
+	if (where->is_source)
+		tk_out_text(cli->out, "The next backup accepts whatever key site %s shows, and gives it what it lacks.\n", name);
+	return TK_OK;
+}
+
+int
+tk_verb_site_readmit(const struct tk_cli *cli)
+{
+	TK_AUTO(vault_home_release) struct vault_home where = {0};
+	struct tk_err err;
+
+	tk_err_clear(&err);
+	return readmit(cli, &where, &err) ? tk_out_fail(cli->out, &err) : 0;
+}
+
+/* ---- rebuild ---- */
+
+/* Under the vault's lock; whoever opens the vault next finds no index and makes it anew, so it does not matter who that is. */
+static enum tk_rc
+remove_index(const char *path, struct tk_err *err)
+{
+	static const char *const names[] = {"index.db", "index.db-wal", "index.db-shm"};
+	TK_AUTO(tk_fd_cleanup) int dirfd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	TK_AUTO(tk_fd_cleanup) int lock_fd = -1;
+	enum tk_rc rc;
+
+	if (dirfd < 0)
+		return tk_err_errno(err, TK_EIO, "vault %s", path);
+	if ((rc = tk_lock_file(dirfd, "lock", &lock_fd, err)))
+		return locked_advice(err, tk_err_context(err, rc, "vault %s", path));
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		if (unlinkat(dirfd, names[i], 0) < 0 && errno != ENOENT)
+			return tk_err_errno(err, TK_EIO, "%s/%s", path, names[i]);
+	return tk_fsync_dir(dirfd, path, err);
+}
+
+static enum tk_rc
+count_points(struct tk_vault *vault, size_t *points, struct tk_err *err)
+{
+	struct tk_id *domains = NULL;
+	size_t count = 0;
+	enum tk_rc rc = tk_vault_list_domains(vault, &domains, &count, err);
+
+	*points = 0;
+	for (size_t i = 0; i < count && !rc; i++) {
+		struct tk_store_point *list = NULL;
+		size_t listed = 0;
+
+		rc = tk_vault_list_points(vault, &domains[i], &list, &listed, err);
+		*points += listed;
+		free(list);
+	}
+	free(domains);
+	return rc;
+}
+
+static enum tk_rc
+rebuild(const struct tk_cli *cli, struct vault_home *where, struct tk_err *err)
+{
+	TK_AUTO(tk_vault_cleanup) struct tk_vault *vault = NULL;
+	const char *name = tk_cli_operand(cli, 0);
+	size_t points;
+	enum tk_rc rc;
+
+	if ((rc = find_vault(cli, name, where, err)))
+		return rc;
+	if (!where->vault)
+		return tk_err_set(err, TK_EUSAGE, "the vault of site %s is not here: run this at the site, with --home of its daemon", name);
+	if ((rc = remove_index(where->vault, err)) || (rc = tk_vault_open(where->vault, TK_VAULT_SERVE, cli->log, &vault, err)) ||
+	    (rc = count_points(vault, &points, err)))
+		return rc;
+	tk_out_set(cli->out, "site", tk_json_text(name));
+	tk_out_set(cli->out, "points", json_integer((json_int_t)points));
+	tk_out_text(cli->out, "The index of site %s is made anew from its files: %zu point%s.\n", name, points, points == 1 ? "" : "s");
+	return TK_OK;
+}
+
+int
+tk_verb_site_rebuild(const struct tk_cli *cli)
+{
+	TK_AUTO(vault_home_release) struct vault_home where = {0};
+	struct tk_err err;
+
+	tk_err_clear(&err);
+	return rebuild(cli, &where, &err) ? tk_out_fail(cli->out, &err) : 0;
+}

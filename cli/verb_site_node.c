@@ -19,6 +19,7 @@
 #define LISTEN_DEFAULT "[::]:7443"
 #define PID_TEXT_MAX 32
 #define COMM_MAX 64
+#define DAEMON_COMM "twinkeepd\n"
 
 /* Is it the home of a daemon, not of a source? */
 static bool
@@ -41,11 +42,24 @@ open_site_home(const struct tk_cli *cli, char home[PATH_MAX], struct tk_config *
 	return tk_daemon_config(home, out, err);
 }
 
-/* The daemon of a home, when it runs; else 0. A number alone proves nothing after a crash: the process must be a twinkeepd. */
+/* A number alone proves nothing after a crash: another program may have it by now. */
+static bool
+is_daemon(long pid)
+{
+	char path[64], comm[COMM_MAX];
+	TK_AUTO(tk_fd_cleanup) int fd = -1;
+	size_t got = 0;
+
+	(void)snprintf(path, sizeof(path), "/proc/%ld/comm", pid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	return fd >= 0 && !tk_read_full(fd, comm, sizeof(comm), &got, path, NULL) && got == strlen(DAEMON_COMM) && memcmp(comm, DAEMON_COMM, got) == 0;
+}
+
+/* The daemon of a home, when it runs; else 0. */
 static pid_t
 running_daemon(const char *home)
 {
-	TK_AUTO(tk_buf_release) struct tk_buf pid_text = {0}, comm = {0};
+	TK_AUTO(tk_buf_release) struct tk_buf pid_text = {0};
 	char path[PATH_MAX], digits[PID_TEXT_MAX] = "";
 	long pid;
 
@@ -54,13 +68,7 @@ running_daemon(const char *home)
 		return 0;
 	memcpy(digits, pid_text.data, pid_text.len_bytes);
 	pid = strtol(digits, NULL, 10);
-	if (pid <= 0)
-		return 0;
-	(void)snprintf(path, sizeof(path), "/proc/%ld/comm", pid);
-	if (tk_read_file_at(AT_FDCWD, path, COMM_MAX, &comm, NULL) || comm.len_bytes != strlen("twinkeepd\n") ||
-	    memcmp(comm.data, "twinkeepd\n", comm.len_bytes) != 0)
-		return 0;
-	return (pid_t)pid;
+	return pid > 0 && is_daemon(pid) ? (pid_t)pid : 0;
 }
 
 /* Tells a running daemon to look again, and says what was or must be done. */

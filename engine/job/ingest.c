@@ -109,8 +109,8 @@ source_read(void *ctx, struct tk_blob_ref ref, enum tk_blob_type type, struct tk
 
 /* ---- files ---- */
 
-static enum tk_rc
-take_old(const struct tk_entry *old, struct tk_content *out, struct tk_err *err)
+enum tk_rc
+tk_ingest_take_old(const struct tk_entry *old, struct tk_content *out, struct tk_err *err)
 {
 	out->unchanged = true;
 	out->kind = old->kind;
@@ -141,7 +141,7 @@ ingest_small(struct tk_ingest *ingest, int fd, uint64_t size_bytes, const struct
 	if ((rc = tk_content_hash_all(ingest->hash, ingest->window, got, &out->digest, err)))
 		return tk_ingest_break(ingest, rc);
 	if (old && old->meta.size_bytes == got && memcmp(&old->content, &out->digest, sizeof(out->digest)) == 0)
-		return take_old(old, out, err);
+		return tk_ingest_take_old(old, out, err);
 	out->kind = got > 0 ? TK_CONTENT_EXTENTS : TK_CONTENT_NONE;
 	rc = tk_ingest_chunks(ingest, ingest->window, got, &out->digest, &list, err);
 	out->extents = list.rows;
@@ -187,6 +187,31 @@ tk_ingest_file(struct tk_ingest *ingest, int fd, const char *name, const struct 
 }
 
 enum tk_rc
+tk_ingest_keep_segment(struct tk_ingest *ingest, const struct tk_segment *segment, const struct tk_digest *signature, struct tk_err *err)
+{
+	char name[TK_SIG_NAME_MAX];
+	enum tk_rc rc;
+
+	tk_sig_name(signature, name);
+	if ((rc = tk_localstore_mark(ingest->opts.local, TK_LOCAL_SIGNATURE, name, err)))
+		return rc;
+	tk_meta_name(ingest->opts.packs, segment->base, name);
+	rc = tk_localstore_mark(ingest->opts.local, TK_LOCAL_META, name, err);
+	for (unsigned i = 0; i < segment->overlay_count && !rc; i++) {
+		tk_meta_name(ingest->opts.packs, segment->overlays[i], name);
+		rc = tk_localstore_mark(ingest->opts.local, TK_LOCAL_META, name, err);
+	}
+	return rc;
+}
+
+/* What cannot be looked at now is only what the local store may lose: it is asked of a site when it is needed. */
+static bool
+is_unavailable(enum tk_rc rc)
+{
+	return rc == TK_EUNREACH || rc == TK_ETIMEOUT || rc == TK_EMISSING || rc == TK_ENOENT || rc == TK_ECORRUPT;
+}
+
+enum tk_rc
 tk_ingest_keep(struct tk_ingest *ingest, const struct tk_entry *entry, struct tk_err *err)
 {
 	char name[TK_SIG_NAME_MAX];
@@ -194,25 +219,18 @@ tk_ingest_keep(struct tk_ingest *ingest, const struct tk_entry *entry, struct tk
 	size_t count = 0;
 	enum tk_rc rc;
 
-	if (entry->meta.type != TK_FT_REG || entry->meta.size_bytes < ingest->opts.delta_min_bytes)
+	if (entry->meta.type != TK_FT_REG || (entry->kind != TK_CONTENT_SEGMENTS && entry->meta.size_bytes < ingest->opts.delta_min_bytes))
 		return TK_OK;
 	tk_sig_name(&entry->content, name);
 	if ((rc = tk_localstore_mark(ingest->opts.local, TK_LOCAL_SIGNATURE, name, err)) || entry->kind != TK_CONTENT_SEGMENTS)
 		return rc;
 	/* Reading the tree marks its nodes; the maps below are not touched. */
-	if ((rc = tk_segments_read(&ingest->source, ingest->opts.packs, entry->segments, entry->meta.size_bytes, ingest->opts.segment_bytes,
-				   &segments, &count, err)))
-		return rc;
-	for (size_t i = 0; i < count && !rc; i++) {
-		tk_sig_name(&segments[i].digest, name);
-		rc = tk_localstore_mark(ingest->opts.local, TK_LOCAL_SIGNATURE, name, err);
-		tk_meta_name(ingest->opts.packs, segments[i].base, name);
-		rc = rc ? rc : tk_localstore_mark(ingest->opts.local, TK_LOCAL_META, name, err);
-		for (unsigned k = 0; k < segments[i].overlay_count && !rc; k++) {
-			tk_meta_name(ingest->opts.packs, segments[i].overlays[k], name);
-			rc = tk_localstore_mark(ingest->opts.local, TK_LOCAL_META, name, err);
-		}
-	}
+	rc = tk_segments_read(&ingest->source, ingest->opts.packs, entry->segments, entry->meta.size_bytes, ingest->opts.segment_bytes, &segments,
+			      &count, err);
+	if (is_unavailable(rc))
+		return TK_OK;
+	for (size_t i = 0; i < count && !rc; i++)
+		rc = tk_ingest_keep_segment(ingest, &segments[i], &segments[i].digest, err);
 	free(segments);
 	return rc;
 }

@@ -43,6 +43,12 @@ bool tk_all_zero(const uint8_t *data, size_t len_bytes);
 TK_MUST_CHECK enum tk_rc tk_ingest_large(struct tk_ingest *ingest, int fd, const char *name, uint64_t size_bytes, const struct tk_entry *old,
 					 struct tk_content *out, struct tk_err *err);
 
+/* The content is the same as before: *out gets the old extents. */
+TK_MUST_CHECK enum tk_rc tk_ingest_take_old(const struct tk_entry *old, struct tk_content *out, struct tk_err *err);
+/* Keeps a segment's signature and maps from being swept. */
+TK_MUST_CHECK enum tk_rc tk_ingest_keep_segment(struct tk_ingest *ingest, const struct tk_segment *segment, const struct tk_digest *signature,
+						struct tk_err *err);
+
 /* Makes the window at least len_bytes long. */
 TK_MUST_CHECK enum tk_rc tk_ingest_window(struct tk_ingest *ingest, size_t len_bytes, struct tk_err *err);
 

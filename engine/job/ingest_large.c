@@ -43,6 +43,7 @@ struct large_file {
 	struct tk_digest *digests;
 	size_t segment_count;
 	struct tk_extent_list inline_list;    /* of a file that is one segment */
+	bool same_inline;                     /* the same bytes as before: the old extents stand */
 };
 
 static size_t
@@ -314,10 +315,27 @@ same_as_old(const struct large_file *file, size_t index, uint64_t len)
 static enum tk_rc
 keep_old_segment(struct large_file *file, size_t index, struct tk_err *err)
 {
-	char name[TK_SIG_NAME_MAX];
-
 	file->segments[index] = file->old.segments[index];
-	tk_sig_name(old_sig_digest(&file->old, index), name);
+	return tk_ingest_keep_segment(file->ingest, &file->segments[index], old_sig_digest(&file->old, index), err);
+}
+
+/* The only segment of a file whose extents are in its entry: is it the same as before? Then they stand. */
+static enum tk_rc
+check_same_inline(struct large_file *file, struct tk_err *err)
+{
+	const struct tk_entry *old = file->old.entry;
+	char name[TK_SIG_NAME_MAX];
+	struct tk_digest whole;
+	enum tk_rc rc;
+
+	if (!old || old->kind != TK_CONTENT_EXTENTS || file->segment_count != 1 || old->meta.size_bytes != file->size_bytes)
+		return TK_OK;
+	if ((rc = tk_content_hash_combine(file->ingest->hash, file->size_bytes, file->digests, 1, &whole, err)))
+		return rc;
+	file->same_inline = memcmp(&whole, &old->content, sizeof(whole)) == 0;
+	if (!file->same_inline)
+		return TK_OK;
+	tk_sig_name(&whole, name);
 	return tk_localstore_mark(file->ingest->opts.local, TK_LOCAL_SIGNATURE, name, err);
 }
 
@@ -395,8 +413,10 @@ ingest_segment(struct large_file *file, size_t index, struct tk_err *err)
 	ingest->stats.read_bytes += got;
 	/* It shrank while it was read: the rest is zeros for this attempt, which the caller sees was not consistent. */
 	memset(ingest->window + got, 0, want - got);
-	if ((rc = segment_digest(ingest, want, &file->digests[index], err)))
+	if ((rc = segment_digest(ingest, want, &file->digests[index], err)) || (rc = check_same_inline(file, err)))
 		return tk_ingest_break(ingest, rc);
+	if (file->same_inline)
+		return TK_OK;
 	if (same_as_old(file, index, want)) {
 		rc = keep_old_segment(file, index, err);
 		return rc ? tk_ingest_break(ingest, rc) : TK_OK;
@@ -455,6 +475,10 @@ finish(struct large_file *file, struct tk_content *out, struct tk_err *err)
 		return tk_ingest_break(ingest, rc);
 	out->size_bytes = file->size_bytes;
 	out->unchanged = old && old->meta.size_bytes == file->size_bytes && memcmp(&old->content, &out->digest, sizeof(out->digest)) == 0;
+	if (file->same_inline) {
+		rc = tk_ingest_take_old(old, out, err);
+		return rc ? tk_ingest_break(ingest, rc) : TK_OK;
+	}
 	if (file->inline_list.count > 0) {
 		free(out->extents);
 		out->kind = TK_CONTENT_EXTENTS;

@@ -9,8 +9,7 @@
 #include "engine/job/oldcursor.h"
 
 #define NS_PER_S 1000000000LL
-/* A change this near to the scan could be followed by another within the same clock tick. */
-#define RACY_NS (2 * NS_PER_S)
+#define RACY_DEFAULT_NS (2 * NS_PER_S)
 #define PROGRESS_EVERY 256u
 
 struct scan {
@@ -25,13 +24,15 @@ struct scan {
 	/* The first `held` entries of the old leaf stand unchanged and are not in the tree yet: if the whole leaf does, it is
 	 * added undecoded. leaf_done: all of it was matched; what comes next decides. */
 	bool holding, leaf_done;
-	size_t held;
+	struct tk_sidecar *held_rows;         /* of the held entries: these may be newer than the leaf's */
+	size_t held, held_cap;
 
 	struct tk_sidecar *rows;              /* of the entries in the tree's open leaf */
 	size_t row_count, row_cap;
 
 	struct tk_entry fresh;                /* the entry being made */
 	size_t path_cap;
+	struct tk_buf forms[2];               /* for comparing it with the one before */
 	struct tk_content content;
 	uint64_t done;
 };
@@ -131,7 +132,7 @@ flush_held(struct scan *scan, struct tk_err *err)
 		if (!rc && done)
 			rc = tk_err_set(err, TK_ECORRUPT, "a cached page changed while it was read");
 		if (!rc)
-			rc = add_entry(scan, &entry, &leaf->sidecars[i], err);
+			rc = add_entry(scan, &entry, &scan->held_rows[i], err);
 	}
 	tk_leaf_cleanup(&reader);
 	tk_entry_release(&entry);
@@ -151,8 +152,8 @@ settle_leaf(struct scan *scan, const char *next_path, size_t next_bytes, struct 
 		scan->holding = scan->leaf_done = false;
 		rc = tk_tree_add_page(scan->tree, &leaf->info, err);
 		if (!rc)
-			rc = tk_catalog_writer_add(scan->opts->writer, &leaf->info, leaf->plain, leaf->plain_bytes, leaf->sidecars,
-						   (size_t)leaf->info.entries, err);
+			rc = tk_catalog_writer_add(scan->opts->writer, &leaf->info, leaf->plain, leaf->plain_bytes, scan->held_rows, scan->held,
+						   err);
 	}
 	return rc ? rc : tk_oldcursor_next_leaf(&scan->old, err);
 }
@@ -251,8 +252,9 @@ static struct tk_sidecar
 sidecar_of(const struct scan *scan, const struct tk_stat *st)
 {
 	int64_t ctime_ns = st->ctime_s * NS_PER_S + st->ctime_ns;
+	int64_t racy_ns = scan->opts->racy_ns ? scan->opts->racy_ns : RACY_DEFAULT_NS;
 
-	return (struct tk_sidecar){st->dev, st->ino, st->ctime_s, st->ctime_ns, ctime_ns > scan->opts->scan_start_ns - RACY_NS};
+	return (struct tk_sidecar){st->dev, st->ino, st->ctime_s, st->ctime_ns, ctime_ns > scan->opts->scan_start_ns - racy_ns};
 }
 
 static void
@@ -263,35 +265,75 @@ content_from_entry(const struct tk_entry *entry, struct tk_content *out)
 				   .inconsistent = entry->inconsistent};
 }
 
-/* An unchanged entry: held, or added as it was. */
+/*
+ * May an unchanged name of an inode with several keep its group? Not if another inode has that group in this run, nor if the inode was read again under another name and
+ * gave other bytes: all names of a group must tell the same content. An inode not met yet takes group and content from this entry.
+ */
 static enum tk_rc
-carry_over(struct scan *scan, const struct tk_walk_entry *now, struct tk_err *err)
+group_stands(struct scan *scan, const struct tk_walk_entry *now, bool *stands, struct tk_err *err)
 {
 	const struct tk_entry *was = &scan->old.entry;
-	struct tk_link_row *row;
+	struct tk_link_row *row = was->hardlink_group ? tk_links_find(scan->links, now->st.dev, now->st.ino) : NULL;
 	struct tk_content content;
 	enum tk_rc rc;
 
-	count_entry(scan, was->meta.type, was->meta.size_bytes);
-	if (scan->opts->dry_run)
-		return advance_old(scan, err);
-	if ((rc = tk_ingest_keep(scan->opts->ingest, was, err)))
-		return rc;
-	if (was->hardlink_group && !tk_links_find(scan->links, now->st.dev, now->st.ino)) {
-		content_from_entry(was, &content);
-		if ((rc = tk_links_add(scan->links, now->st.dev, now->st.ino, was->hardlink_group, &row, err)) ||
-		    (rc = tk_links_set_content(row, &content, err)))
-			return rc;
+	*stands = true;
+	if (!was->hardlink_group)
+		return TK_OK;
+	if (row) {
+		*stands = row->group == was->hardlink_group &&
+			  (!row->has_content || memcmp(&row->content.digest, &was->content, sizeof(was->content)) == 0);
+		return TK_OK;
 	}
+	if ((rc = tk_links_add(scan->links, now->st.dev, now->st.ino, was->hardlink_group, &row, err)))
+		return rc;
+	*stands = row->group == was->hardlink_group;
+	if (!*stands)
+		return TK_OK;
+	content_from_entry(was, &content);
+	content.st = now->st;
+	return tk_links_set_content(row, &content, err);
+}
+
+/* The old entry stands as it is, with what is known of its inode now: held, or added. */
+static enum tk_rc
+keep_entry(struct scan *scan, const struct tk_sidecar *sidecar, struct tk_err *err)
+{
+	const struct tk_entry *was = &scan->old.entry;
+	enum tk_rc rc;
+
 	if (scan->old.index == 0 && !scan->holding && tk_tree_at_border(scan->tree, was->path, was->path_bytes)) {
 		scan->holding = true;
 		scan->held = 0;
 	}
-	if (scan->holding)
-		scan->held++;
-	else if ((rc = add_entry(scan, was, tk_oldcursor_sidecar(&scan->old), err)))
-		return rc;
+	if (!scan->holding) {
+		rc = add_entry(scan, was, sidecar, err);
+		return rc ? rc : advance_old(scan, err);
+	}
+	if (scan->held == scan->held_cap) {
+		size_t cap = scan->held_cap ? scan->held_cap * 2 : 256;
+		struct tk_sidecar *grown = realloc(scan->held_rows, cap * sizeof(*grown));
+
+		if (!grown)
+			return tk_err_set(err, TK_ENOMEM, "no memory for sidecars");
+		scan->held_rows = grown;
+		scan->held_cap = cap;
+	}
+	scan->held_rows[scan->held++] = *sidecar;
 	return advance_old(scan, err);
+}
+
+/* An entry that nothing says to have changed. */
+static enum tk_rc
+carry_over(struct scan *scan, struct tk_err *err)
+{
+	const struct tk_entry *was = &scan->old.entry;
+	enum tk_rc rc;
+
+	count_entry(scan, was->meta.type, was->meta.size_bytes);
+	if ((rc = tk_ingest_keep(scan->opts->ingest, was, err)))
+		return rc;
+	return keep_entry(scan, tk_oldcursor_sidecar(&scan->old), err);
 }
 
 static enum tk_rc
@@ -336,13 +378,17 @@ read_content(struct scan *scan, const struct tk_walk_entry *now, int fd, const s
 
 	*row = st->nlink > 1 ? tk_links_find(scan->links, st->dev, st->ino) : NULL;
 	if (*row && (*row)->has_content) {
-		scan->content.st = *st;
+		/* Content and metadata of one moment, also where the inode changed since another of its names was met: the next run sees that then. */
+		scan->content.st = (*row)->content.st;
 		return TK_OK;
 	}
 	if ((rc = tk_ingest_file(scan->opts->ingest, fd, now->name, old, &scan->content, err)))
 		return rc;
 	if (st->nlink <= 1)
 		return TK_OK;
+	/* The group stays with the inode, not with the name. */
+	if (old && tk_oldcursor_sidecar(&scan->old)->ino != st->ino && tk_oldcursor_sidecar(&scan->old)->ino != 0)
+		old = NULL;
 	if (!*row && (rc = tk_links_add(scan->links, st->dev, st->ino, old ? old->hardlink_group : 0, row, err)))
 		return rc;
 	return tk_links_set_content(*row, &scan->content, err);
@@ -403,41 +449,86 @@ guess(struct scan *scan, const struct tk_walk_entry *now, const struct tk_entry 
 		scan->stats->files_new++;
 }
 
-/* A new or changed entry. old: the entry of the same path before, or NULL. */
+/* Is what was made now the very entry of before, its extents too? Then its page need not be written anew. */
+static enum tk_rc
+is_same_entry(struct scan *scan, const struct tk_entry *old, bool *same, struct tk_err *err)
+{
+	const struct tk_entry *fresh = &scan->fresh;
+
+	*same = false;
+	if (old->kind != fresh->kind || old->extent_count != fresh->extent_count || old->extensions.len_bytes > 0)
+		return TK_OK;
+	if (old->kind == TK_CONTENT_SEGMENTS && (old->segments.pack != fresh->segments.pack || old->segments.blob != fresh->segments.blob))
+		return TK_OK;
+	if (old->kind == TK_CONTENT_EXTENTS && memcmp(old->extents, fresh->extents, old->extent_count * sizeof(*old->extents)) != 0)
+		return TK_OK;
+	return tk_entry_same_form(old, fresh, scan->forms, same, err);
+}
+
+static void
+count_change(struct scan *scan, const struct tk_walk_entry *now, const struct tk_entry *old, const struct tk_stat *st)
+{
+	const struct tk_entry *fresh = &scan->fresh;
+	const struct tk_sidecar *side = old ? tk_oldcursor_sidecar(&scan->old) : NULL;
+	bool same_stat = old && old->meta.type == st->type && old->meta.mtime_s == st->mtime_s && old->meta.mtime_ns == st->mtime_ns &&
+			 old->meta.size_bytes == fresh->meta.size_bytes;
+
+	count_entry(scan, st->type, fresh->meta.size_bytes);
+	if (fresh->inconsistent)
+		note(scan, TK_NOTE_INCONSISTENT, now->path, NULL);
+	if (!old && st->type != TK_FT_DIR)
+		scan->stats->files_new++;
+	if (old && st->type == TK_FT_REG && memcmp(&old->content, &fresh->content, sizeof(old->content)) != 0) {
+		scan->stats->files_changed++;
+		if (same_stat && side->ino == st->ino && side->ctime_s == st->ctime_s && side->ctime_ns == st->ctime_ns && !side->racy)
+			note(scan, TK_NOTE_SILENT_CHANGE, now->path, NULL);
+	} else if (old && !same_stat && st->type != TK_FT_DIR) {
+		scan->stats->files_changed++;
+	}
+}
+
+/* What cannot be read is not in the point; nor is what lies below it, if it is a directory. */
+static enum tk_rc
+leave_out(struct scan *scan, const struct tk_walk_entry *now, const struct tk_entry *old, struct tk_err *err)
+{
+	enum tk_rc rc;
+
+	note(scan, err->rc == TK_ENOENT ? TK_NOTE_VANISHED : TK_NOTE_UNREADABLE, now->path, err);
+	if (now->st.type == TK_FT_DIR)
+		tk_walk_skip_children(scan->walk);
+	rc = flush_held(scan, err);
+	if (rc || !old)
+		return rc;
+	scan->stats->changed = true;
+	return advance_old(scan, err);
+}
+
+/* An entry that is new or may have changed. old: the entry of the same path before, or NULL. */
 static enum tk_rc
 look_closer(struct scan *scan, const struct tk_walk_entry *now, const struct tk_entry *old, struct tk_err *err)
 {
 	struct tk_sidecar sidecar;
+	struct tk_err why;
 	struct tk_stat st;
-	enum tk_rc rc = make_entry(scan, now, old, &st, err);
-	bool same_stat;
+	bool same = false;
+	enum tk_rc rc = make_entry(scan, now, old, &st, &why);
 
-	if (rc && is_fatal(scan, rc))
+	if (rc && is_fatal(scan, rc)) {
+		if (err)
+			*err = why;
 		return tk_err_context(err, rc, "%s", now->path);
-	if (rc) {
-		note(scan, rc == TK_ENOENT ? TK_NOTE_VANISHED : TK_NOTE_UNREADABLE, now->path, err);
-		if (now->st.type == TK_FT_DIR)
-			tk_walk_skip_children(scan->walk);
-		return TK_OK;
 	}
-	count_entry(scan, st.type, scan->fresh.meta.size_bytes);
-	if (scan->fresh.inconsistent)
-		note(scan, TK_NOTE_INCONSISTENT, now->path, NULL);
-	if (!old && st.type != TK_FT_DIR)
-		scan->stats->files_new++;
-	same_stat = old && old->meta.type == st.type && old->meta.mtime_s == st.mtime_s && old->meta.mtime_ns == st.mtime_ns &&
-		    old->meta.size_bytes == scan->fresh.meta.size_bytes;
-	if (old && st.type == TK_FT_REG && memcmp(&old->content, &scan->fresh.content, sizeof(old->content)) != 0) {
-		const struct tk_sidecar *side = tk_oldcursor_sidecar(&scan->old);
-
-		scan->stats->files_changed++;
-		if (same_stat && side->ino == st.ino && side->ctime_s == st.ctime_s && side->ctime_ns == st.ctime_ns && !side->racy)
-			note(scan, TK_NOTE_SILENT_CHANGE, now->path, NULL);
-	} else if (old && !same_stat && st.type != TK_FT_DIR) {
-		scan->stats->files_changed++;
-	}
+	if (rc)
+		return leave_out(scan, now, old, &why);
+	count_change(scan, now, old, &st);
 	sidecar = sidecar_of(scan, &st);
-	return add_entry(scan, &scan->fresh, &sidecar, err);
+	if (old && (rc = is_same_entry(scan, old, &same, err)))
+		return rc;
+	if (same)
+		return keep_entry(scan, &sidecar, err);
+	if ((rc = flush_held(scan, err)) || (rc = add_entry(scan, &scan->fresh, &sidecar, err)))
+		return rc;
+	return old ? advance_old(scan, err) : TK_OK;
 }
 
 static void
@@ -465,6 +556,7 @@ drop_old(struct scan *scan, struct tk_err *err)
 static enum tk_rc
 take_entry(struct scan *scan, const struct tk_walk_entry *now, struct tk_err *err)
 {
+	bool both, stands;
 	int order = 1;
 	enum tk_rc rc;
 
@@ -477,20 +569,18 @@ take_entry(struct scan *scan, const struct tk_walk_entry *now, struct tk_err *er
 		if ((rc = drop_old(scan, err)))
 			return rc;
 	}
-	if (scan->old.have && order == 0 && is_unchanged(scan, now))
-		return carry_over(scan, now, err);
-	if ((rc = flush_held(scan, err)))
-		return rc;
+	both = scan->old.have && order == 0;
+	stands = both && is_unchanged(scan, now);
 	if (scan->opts->dry_run) {
-		bool both = scan->old.have && order == 0;
-
-		guess(scan, now, both ? &scan->old.entry : NULL);
+		if (stands)
+			count_entry(scan, now->st.type, now->st.size_bytes);
+		else
+			guess(scan, now, both ? &scan->old.entry : NULL);
 		return both ? advance_old(scan, err) : TK_OK;
 	}
-	if (!scan->old.have || order != 0)
-		return look_closer(scan, now, NULL, err);
-	rc = look_closer(scan, now, &scan->old.entry, err);
-	return rc ? rc : advance_old(scan, err);
+	if (stands && (rc = group_stands(scan, now, &stands, err)))
+		return rc;
+	return stands ? carry_over(scan, err) : look_closer(scan, now, both ? &scan->old.entry : NULL, err);
 }
 
 static enum tk_rc
@@ -547,7 +637,10 @@ scan_close(struct scan *scan)
 	scan->fresh.extent_count = 0;
 	tk_entry_release(&scan->fresh);
 	tk_content_release(&scan->content);
+	tk_buf_release(&scan->forms[0]);
+	tk_buf_release(&scan->forms[1]);
 	free(scan->rows);
+	free(scan->held_rows);
 }
 
 enum tk_rc

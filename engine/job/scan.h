@@ -28,6 +28,7 @@ struct tk_scan_opts {
 	struct tk_catalog_writer *writer;
 	const struct tk_walk_opts *walk;      /* its on_note is replaced */
 	int64_t scan_start_ns;
+	int64_t racy_ns;                      /* a change this near to the scan could be followed by another in the same clock tick; 0: 2 s */
 	int64_t last_scan_ns;                 /* of the current point; 0: none */
 	int64_t reread_period_s;              /* every carried-over file is read again within this time; 0: never */
 	uint64_t expected_files, expected_bytes; /* of the point before, for progress */

@@ -42,6 +42,11 @@ void tk_entry_release(struct tk_entry *entry);
 /* Fills *to (initialised) with a deep copy. Errors: TK_ENOMEM. */
 TK_MUST_CHECK enum tk_rc tk_entry_copy(struct tk_entry *to, const struct tk_entry *from, struct tk_err *err);
 
+/* Are the portable forms of two entries equal (docs/FORMAT.md, section 3)? `forms` are for scratch, the caller's to release. Errors: TK_ENOMEM, TK_EINVAL (not an
+ * entry of the format). */
+TK_MUST_CHECK enum tk_rc tk_entry_same_form(const struct tk_entry *a, const struct tk_entry *b, struct tk_buf forms[2], bool *same,
+					    struct tk_err *err);
+
 /* The order of the manifest: bytes, with '/' below every other. <0, 0, >0. */
 int tk_path_compare(const char *a, size_t a_bytes, const char *b, size_t b_bytes);
 /* True when path is `dir` or lies below it; the empty dir is "/": everything. */

@@ -262,3 +262,20 @@ tk_node_key(struct tk_hash_ctx *hash, struct tk_buf *scratch, struct tk_packtab 
 	}
 	return rc != TK_OK ? rc : tk_hash_whole(hash, scratch->data, scratch->len_bytes, key->b, err);
 }
+
+enum tk_rc
+tk_entry_same_form(const struct tk_entry *a, const struct tk_entry *b, struct tk_buf forms[2], bool *same, struct tk_err *err)
+{
+	const struct tk_entry *entries[2] = {a, b};
+	struct tk_form_marks marks;
+
+	for (int i = 0; i < 2; i++) {
+		enum tk_rc rc;
+
+		tk_buf_clear(&forms[i]);
+		if ((rc = tk_form_put(&forms[i], entries[i], &marks, err)) != TK_OK)
+			return rc;
+	}
+	*same = forms[0].len_bytes == forms[1].len_bytes && memcmp(forms[0].data, forms[1].data, forms[0].len_bytes) == 0;
+	return TK_OK;
+}

@@ -9,18 +9,30 @@
 
 #include "tests/unit/scratch.h"
 
-int
-scratch_setup(void **state)
+static int
+setup_below(const char *dir, void **state)
 {
 	struct scratch *scratch = calloc(1, sizeof(*scratch));
 
 	assert_non_null(scratch);
-	strncpy(scratch->path, "/tmp/tk-unit-XXXXXX", sizeof(scratch->path) - 1);
+	(void)snprintf(scratch->path, sizeof(scratch->path), "%s/tk-unit-XXXXXX", dir);
 	assert_non_null(mkdtemp(scratch->path));
 	scratch->fd = open(scratch->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	assert_true(scratch->fd >= 0);
 	*state = scratch;
 	return 0;
+}
+
+int
+scratch_setup(void **state)
+{
+	return setup_below("/tmp", state);
+}
+
+int
+scratch_setup_fast(void **state)
+{
+	return setup_below(access("/dev/shm", W_OK | X_OK) == 0 ? "/dev/shm" : "/tmp", state);
 }
 
 int

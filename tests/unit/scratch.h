@@ -11,6 +11,8 @@ struct scratch {
 
 /* A setup and a teardown of cmocka; *state is the struct scratch. */
 int scratch_setup(void **state);
+/* The same on a file system in memory, where there is one: for tests that make many things durable. */
+int scratch_setup_fast(void **state);
 int scratch_teardown(void **state);
 
 /* Below the scratch directory; parents must exist. They assert that it works. */

@@ -1,0 +1,23 @@
+/* fault_store.h -- a session around another one that fails, hangs or lies as a test asks. */
+#ifndef TK_TESTS_FAULT_STORE_H
+#define TK_TESTS_FAULT_STORE_H
+
+#include <stdatomic.h>
+
+#include "engine/vault/store.h"
+
+/* What goes wrong at a site; shared by all its sessions, changed by the test at any time. TK_OK and 0: nothing. */
+struct fault_plan {
+	_Atomic(enum tk_rc) open_rc, put_rc, publish_rc, get_rc;
+	atomic_uint put_after;             /* so many packs are taken before put_rc counts */
+	atomic_uint delay_ms;              /* before each put_pack and publish */
+	atomic_bool flip;                  /* ranges come back with a bit turned */
+	atomic_bool forge;                 /* receipts are signed by another key */
+
+	atomic_uint puts, publishes, gets; /* calls that came */
+};
+
+/* Wraps *store (owned from now on). */
+void fault_store_wrap(struct fault_plan *plan, struct tk_store **store);
+
+#endif

@@ -511,6 +511,29 @@ tk_home_prepare_site(void *ctx, const struct tk_site *site, struct tk_store *sto
 	return tk_publish_file(state_fd, mark, hex, strlen(hex), 0600, err);
 }
 
+/* ---- the history of runs ---- */
+
+struct tk_journal *
+tk_home_journal(const struct tk_home *home)
+{
+	struct tk_journal *journal = NULL;
+	struct tk_err err;
+
+	if (access(home->cfg->state_dir, W_OK | X_OK) != 0 || tk_journal_open(home->cfg->state_dir, &journal, &err))
+		return NULL;
+	return journal;
+}
+
+void
+tk_home_note_run(const struct tk_home *home, const struct tk_id *domain, const struct tk_run_row *row)
+{
+	TK_AUTO(tk_journal_cleanup) struct tk_journal *journal = tk_home_journal(home);
+	struct tk_err err;
+
+	if (journal && tk_journal_add_run(journal, domain, row, &err))
+		tk_log_event(home->cli->log, TK_LOG_WARN, "history", "reason=\"%s\"", err.text);
+}
+
 /* ---- slots ---- */
 
 enum tk_rc

@@ -9,6 +9,7 @@
 
 #include "cli/cli.h"
 #include "cli/secret.h"
+#include "engine/catalog/journal.h"
 #include "engine/crypto/tls_ctx.h"
 #include "engine/vault/keyring.h"
 #include "engine/vault/store.h"
@@ -68,6 +69,11 @@ TK_MUST_CHECK enum tk_rc tk_home_read_record(struct tk_home *home, const struct 
 
 /* For tk_backup_opts.prepare_site (ctx: the home): gives the site the slots and the sealed configuration, unless it has these very ones. */
 enum tk_rc tk_home_prepare_site(void *ctx, const struct tk_site *site, struct tk_store *store, struct tk_err *err);
+
+/* The journal of the state directory; NULL when it is not there, cannot be written or is damaged: what is told from it is then left out. */
+struct tk_journal *tk_home_journal(const struct tk_home *home);
+/* Adds a run to the history, if there is a journal. A history that cannot be written fails nothing: it is only logged. */
+void tk_home_note_run(const struct tk_home *home, const struct tk_id *domain, const struct tk_run_row *row);
 
 /* Writes machine.key and machine.slot: a new machine key. Durable. */
 TK_MUST_CHECK enum tk_rc tk_home_write_machine_slot(const struct tk_keyring *ring, int keys_fd, struct tk_err *err);

@@ -56,10 +56,16 @@ const struct tk_verb tk_verbs[] = {
 	{"list", "[DATASET]", "list recovery points",
 		"Shows each point with its time, epoch, sequence, sizes, the sites that hold it, and when it was last verified.",
 		BIT(SITE) | BIT(HISTORY), 0, 0, 1, false, tk_verb_list},
-	{"ls", "DATASET[@POINT] [PATH]", "list the files of a point", NULL, BIT(SITE) | BIT(HISTORY), 0, 1, 2, false, NULL},
+	{"ls", "DATASET[@POINT] [PATH]", "list the files of a point",
+		"One line an entry, as ls -l writes it: of everything, or of PATH and what is below it. PATH is absolute.",
+		BIT(SITE) | BIT(HISTORY), 0, 1, 2, false, tk_verb_ls},
 	{"diff", "DATASET@POINT DATASET@POINT", "show what differs between two points",
-		"Reads only the pages in which the two points differ.", BIT(SITE) | BIT(HISTORY), 0, 2, 2, false, NULL},
-	{"cat", "DATASET[@POINT] PATH", "write a file of a point to standard output", NULL, BIT(SITE) | BIT(HISTORY), 0, 2, 2, false, NULL},
+		"Reads only the pages in which the two points differ. A line begins with + (added), - (removed), M (the content differs) or m (only "
+		"the metadata differs; which, stands behind the path).",
+		BIT(SITE) | BIT(HISTORY), 0, 2, 2, false, tk_verb_diff},
+	{"cat", "DATASET[@POINT] PATH", "write a file of a point to standard output",
+		"What is written was checked first; a file of more than a segment (64 MiB) is checked and written segment by segment. Needs the passphrase.",
+		BIT(SITE) | BIT(HISTORY), 0, 2, 2, false, tk_verb_cat},
 	{"restore", "DATASET[@POINT]", "bring back files",
 		"POINT is latest (the default), the first digits of an id, or a time such as 2026-11-24T03:00, which means the last point that was "
 		"complete by then. Each root of the dataset comes back at its full path below the target. What is there already is used: only what "
@@ -67,15 +73,21 @@ const struct tk_verb tk_verbs[] = {
 		"Give either --target or --tar.",
 		BIT(TARGET) | BIT(PATH) | BIT(SITE) | BIT(DELETE) | BIT(TAR) | BIT(STRIP) | BIT(HISTORY), 0, 1, 1, false, tk_verb_restore},
 	{"verify", "[DATASET[@POINT]]", "check what the sites store",
-		"Checks points and pages at each site, and with --data or --sample the blobs too.",
-		BIT(SITE) | BIT(DATA) | BIT(SAMPLE) | BIT(HISTORY), 0, 0, 1, false, NULL},
+		"Checks at each site, with this home's keys: the points, their pages up to the signed digest, and that all they refer to is there; with "
+		"--data every blob that a point uses or brought is read and opened too, with --sample a share of them. Each damaged thing is named, with "
+		"the files that need it; the rest is still checked. Nothing is repaired by this.\n\n"
+		"Damage anywhere gives exit status 5. Without damage, a site that does not answer gives 7: what was not looked at is not known to be whole.",
+		BIT(SITE) | BIT(DATA) | BIT(SAMPLE) | BIT(HISTORY), 0, 0, 1, false, tk_verb_verify},
 	{"drill", "DATASET", "prove that a dataset can be restored",
 		"A timed, verified restore into a scratch directory; then the policy's check command runs in it. The report compares what was "
 		"measured with the policy's rpo and rto.",
 		BIT(SITE) | BIT(REPORT), 0, 1, 1, false, NULL},
 	{"status", "[DATASET...]", "show how well everything is protected",
-		"For each dataset and site: the last point, the lag, the protection against the ack rule, the last verify and drill, alarms.",
-		BIT(SITE), 0, 0, -1, false, NULL},
+		"For each dataset and site: the last point, the lag, the protection against the ack rule, the last verify and drill, alarms. Exit status "
+		"4 says that a dataset is not protected: no point, the ack rule not met, or no point within the policy's rpo; 7 that no site of a dataset "
+		"answers. Other alarms (a site that is silent, a certificate that ends within 30 days, no verification for 30 days, a full spool) "
+		"are told, and leave it 0.",
+		BIT(SITE), 0, 0, -1, false, tk_verb_status},
 	{"recover", "", "turn an empty machine into a source again",
 		"Fetches keys and configuration from a site, with nothing but the passphrase, asks every configured site for its latest point, and tells "
 		"how many confirm it. Then restore works, and the next backup goes on, in a new epoch.\n\n"

@@ -1,5 +1,6 @@
 #include "cli/reading.h"
 
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -66,22 +67,71 @@ on_fault(void *ctx, const char *site, const struct tk_err *err)
 	tk_log_event(reading->home->cli->log, TK_LOG_INFO, "read", "site=%s reason=\"%s\"", site, err->text);
 }
 
-static enum tk_rc
-list_site(struct tk_reading *reading, size_t site, struct tk_err *why, struct tk_err *err)
-{
-	struct list_call call = {.domain = &reading->domain};
-	enum tk_rc rc = tk_fetch_with_session(reading->fetch, site, call_list, &call, why);
+/* One site being asked, by a thread of its own. */
+struct asking {
+	struct tk_reading *reading;
+	size_t site;
+	struct list_call call;
+	struct tk_err why;
+	enum tk_rc rc;
+	pthread_t thread;
+	bool started;
+};
 
-	if (rc) {
+static void *
+ask_main(void *arg)
+{
+	struct asking *asking = arg;
+
+	asking->rc = tk_fetch_with_session(asking->reading->fetch, asking->site, call_list, &asking->call, &asking->why);
+	return NULL;
+}
+
+static enum tk_rc
+take_answer(struct tk_reading *reading, const struct asking *asking, struct tk_err *why, struct tk_err *err)
+{
+	enum tk_rc rc = TK_OK;
+
+	if (asking->rc) {
 		/* With --json and a site down, the caller still sees which one. */
-		tk_out_warn(reading->home->cli->out, rc, "%s", why->text);
-		free(call.points);
+		tk_out_warn(reading->home->cli->out, asking->rc, "%s", asking->why.text);
+		*why = asking->why;
 		return TK_OK;
 	}
+	reading->answered[asking->site] = true;
 	reading->sites_answered++;
-	for (size_t i = 0; i < call.count && !rc; i++)
-		rc = merge_point(reading, site, &call.points[i], err);
-	free(call.points);
+	for (size_t i = 0; i < asking->call.count && !rc; i++)
+		rc = merge_point(reading, asking->site, &asking->call.points[i], err);
+	return rc;
+}
+
+static enum tk_rc
+list_sites(struct tk_reading *reading, struct tk_err *why, struct tk_err *err)
+{
+	struct asking *all = calloc(reading->site_count, sizeof(*all));
+	enum tk_rc rc = TK_OK;
+
+	reading->answered = calloc(reading->site_count, sizeof(*reading->answered));
+	if (!all || !reading->answered) {
+		free(all);
+		return tk_err_set(err, TK_ENOMEM, "no memory for the sites");
+	}
+	for (size_t i = 0; i < reading->site_count; i++) {
+		all[i].reading = reading;
+		all[i].site = i;
+		all[i].call.domain = &reading->domain;
+		all[i].started = pthread_create(&all[i].thread, NULL, ask_main, &all[i]) == 0;
+		if (!all[i].started)
+			(void)ask_main(&all[i]);
+	}
+	for (size_t i = 0; i < reading->site_count; i++) {
+		if (all[i].started)
+			(void)pthread_join(all[i].thread, NULL);
+		if (!rc)
+			rc = take_answer(reading, &all[i], why, err);
+		free(all[i].call.points);
+	}
+	free(all);
 	return rc;
 }
 
@@ -109,13 +159,9 @@ tk_reading_open(struct tk_home *home, const struct tk_config_dataset *dataset, c
 	fetch.packs = reading->packs;
 	if ((rc = tk_fetch_new(&fetch, &reading->fetch, err)))
 		return rc;
-	for (size_t i = 0; i < reading->site_count && !rc; i++)
-		rc = list_site(reading, i, &why, err);
-	if (!rc && reading->sites_answered == 0) {
-		if (err)
-			*err = why;
-		return why.rc == TK_ETIMEOUT ? TK_EUNREACH : why.rc;
-	}
+	rc = list_sites(reading, &why, err);
+	if (!rc && reading->sites_answered == 0)
+		return tk_err_set(err, why.rc == TK_ETIMEOUT ? TK_EUNREACH : why.rc, "dataset %s: none of its sites answers", dataset->name);
 	return rc;
 }
 
@@ -125,6 +171,7 @@ tk_reading_release(struct tk_reading *reading)
 	for (size_t i = 0; i < reading->point_count; i++)
 		free(reading->points[i].held);
 	free(reading->points);
+	free(reading->answered);
 	tk_fetch_cleanup(&reading->fetch);
 	tk_packtab_cleanup(&reading->packs);
 	free(reading->sites);
@@ -199,6 +246,45 @@ tk_reading_point(struct tk_reading *reading, const char *text, struct tk_opened_
 	if (rc == TK_EINVAL && err)
 		err->rc = rc = TK_EUSAGE;
 	return rc ? tk_err_context(err, rc, "dataset %s", reading->dataset->name) : tk_reading_open_index(reading, index, out, err);
+}
+
+enum tk_rc
+tk_reading_tree(struct tk_reading *reading, const struct tk_opened_point *point, struct tk_page_loader **loader, struct tk_page_info *root,
+		struct tk_err *err)
+{
+	struct tk_blob_source source = tk_fetch_source(reading->fetch);
+	struct tk_blob_ref ref = {0, point->point.root_blob};
+	enum tk_rc rc;
+
+	if ((rc = tk_packtab_intern(reading->packs, &point->point.root_pack, &ref.pack, err)) ||
+	    (rc = tk_page_loader_new(point->point.suite, reading->packs, &source, loader, err)) ||
+	    (rc = tk_page_loader_root(*loader, ref, root, err)))
+		return rc;
+	if (memcmp(&root->portable, &point->body.tree, sizeof(root->portable)) != 0)
+		return tk_err_set(err, TK_ECORRUPT, "the root page does not match the point's tree digest");
+	return TK_OK;
+}
+
+enum tk_rc
+tk_reading_path(const char *text, char **out, struct tk_err *err)
+{
+	const char *from = text;
+	char *path;
+	size_t len;
+
+	while (*from == '/')
+		from++;
+	path = strdup(from);
+	if (!path)
+		return tk_err_set(err, TK_ENOMEM, "no memory for a path");
+	for (len = strlen(path); len > 0 && path[len - 1] == '/'; len--)
+		path[len - 1] = '\0';
+	if (tk_path_check(path, len, NULL)) {
+		free(path);
+		return tk_err_set(err, TK_EUSAGE, "%s: write the path without empty, \".\" and \"..\" parts", text);
+	}
+	*out = path;
+	return TK_OK;
 }
 
 json_t *

@@ -5,6 +5,7 @@
 #include "cli/home.h"
 #include "engine/job/fetch.h"
 #include "engine/vault/records.h"
+#include "engine/vault/treewalk.h"
 
 /* A point as the sites list it. held[i]: site i of the reading has it. */
 struct tk_listed_point {
@@ -24,10 +25,11 @@ struct tk_reading {
 	struct tk_fetch *fetch;
 	struct tk_listed_point *points;       /* owned; in order of (epoch, sequence) */
 	size_t point_count;
+	bool *answered;                       /* owned; site i did; NULL until the sites were asked */
 	size_t sites_answered;
 };
 
-/* Asks every site for its points. Release whatever the result. Errors: TK_EUNREACH: no site answers. */
+/* Asks every site for its points, all at the same time: one that is down takes its time for connecting and no longer. Release whatever the result. Errors: TK_EUNREACH: no site answers. */
 TK_MUST_CHECK enum tk_rc tk_reading_open(struct tk_home *home, const struct tk_config_dataset *dataset, const struct tk_id *domain,
 					 struct tk_reading *reading, struct tk_err *err);
 void tk_reading_release(struct tk_reading *reading);
@@ -44,6 +46,12 @@ TK_MUST_CHECK enum tk_rc tk_reading_point(struct tk_reading *reading, const char
 /* The point at a place of the list. */
 TK_MUST_CHECK enum tk_rc tk_reading_open_index(struct tk_reading *reading, size_t index, struct tk_opened_point *out, struct tk_err *err);
 void tk_opened_point_release(struct tk_opened_point *point);
+/* The pages of an opened point; the root is checked against the point's tree digest. The loader must not outlive the reading. Release *root whatever the
+ * result. Errors: TK_ECORRUPT, TK_EMISSING, TK_EUNREACH ... */
+TK_MUST_CHECK enum tk_rc tk_reading_tree(struct tk_reading *reading, const struct tk_opened_point *point, struct tk_page_loader **loader,
+					 struct tk_page_info *root, struct tk_err *err);
+/* A path as a user writes it ("/srv/a/", "srv/a") becomes one of the manifest; the caller frees *out. Errors: TK_EUSAGE. */
+TK_MUST_CHECK enum tk_rc tk_reading_path(const char *text, char **out, struct tk_err *err);
 /* Names of the sites that hold the point, as JSON. */
 json_t *tk_reading_holders(const struct tk_reading *reading, size_t index);
 

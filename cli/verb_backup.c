@@ -342,10 +342,28 @@ status_of(const struct run *run, enum tk_rc rc, const struct tk_err *err)
 	return run->result.scan.files_unreadable > 0 ? 3 : 0;
 }
 
+/* A run that another one kept from beginning, or that was only a rehearsal, is no run. */
+static void
+note_run(const struct run *run, const struct tk_id *domain, int64_t start_ns, int status, enum tk_rc rc, const struct tk_err *err)
+{
+	const struct tk_backup_result *result = &run->result;
+	struct tk_run_row row = {.kind = "backup", .at = result->point, .start_ns = start_ns, .end_ns = tk_clock_wall_ns(), .exit_status = status};
+
+	if (tk_cli_flag(run->home->cli, TK_OPT_DRY_RUN) || rc == TK_ELOCKED || rc == TK_EUSAGE || rc == TK_ECONFIG)
+		return;
+	if (rc)
+		(void)snprintf(row.text, sizeof(row.text), "%.*s", (int)sizeof(row.text) - 1, err->text);
+	else
+		(void)snprintf(row.text, sizeof(row.text), "%llu files, %llu bytes stored, ack rule %s", (unsigned long long)result->scan.files,
+			       (unsigned long long)result->stored_bytes, result->ack_met ? "met" : "not met");
+	tk_home_note_run(run->home, domain, &row);
+}
+
 static int
 backup_one(struct tk_home *home, const char *name, json_t *docs)
 {
 	struct run run = {.home = home, .errors = json_array()};
+	int64_t start_ns = tk_clock_wall_ns();
 	const char *point = NULL;
 	struct tk_id domain;
 	struct tk_err err;
@@ -363,6 +381,8 @@ backup_one(struct tk_home *home, const char *name, json_t *docs)
 	if (!rc)
 		tell_text(&run);
 	status = status_of(&run, rc, &err);
+	if (run.dataset)
+		note_run(&run, &domain, start_ns, status, rc, &err);
 	if (rc && run.errors)
 		(void)json_array_append_new(run.errors, json_pack("{s:s, s:o}", "code", tk_rc_name(rc), "message", tk_json_text(err.text)));
 	if (run.dataset)

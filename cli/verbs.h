@@ -5,9 +5,12 @@
 #include "cli/options.h"
 
 tk_verb_fn tk_verb_backup;
+tk_verb_fn tk_verb_cat;
 tk_verb_fn tk_verb_config_check;
+tk_verb_fn tk_verb_diff;
 tk_verb_fn tk_verb_init;
 tk_verb_fn tk_verb_list;
+tk_verb_fn tk_verb_ls;
 tk_verb_fn tk_verb_recover;
 tk_verb_fn tk_verb_restore;
 tk_verb_fn tk_verb_site_enrol;
@@ -16,6 +19,8 @@ tk_verb_fn tk_verb_site_list;
 tk_verb_fn tk_verb_site_readmit;
 tk_verb_fn tk_verb_site_rebuild;
 tk_verb_fn tk_verb_site_revoke;
+tk_verb_fn tk_verb_status;
+tk_verb_fn tk_verb_verify;
 tk_verb_fn tk_verb_version;
 
 #endif

@@ -80,10 +80,9 @@ session_died(enum tk_rc rc)
 }
 
 static enum tk_rc
-call_once(struct tk_sessions *sessions, struct site_slot *slot, bool fresh, enum tk_rc (*call)(struct tk_store *, void *, struct tk_err *),
+call_once(struct tk_sessions *sessions, struct site_slot *slot, struct tk_store *store, enum tk_rc (*call)(struct tk_store *, void *, struct tk_err *),
 	  void *arg, struct tk_err *err)
 {
-	struct tk_store *store = fresh ? NULL : take_idle(sessions, slot);
 	enum tk_rc rc = TK_OK;
 
 	if (!store && (rc = slot->site->open(slot->site, &store, err)))
@@ -103,13 +102,16 @@ tk_sessions_call(struct tk_sessions *sessions, size_t site, enum tk_rc (*call)(s
 		 struct tk_err *err)
 {
 	struct site_slot *slot = &sessions->slots[site];
+	struct tk_store *idle;
 	enum tk_rc rc;
 
 	if (atomic_load(&slot->failed))
 		return tk_err_set(err, TK_EUNREACH, "site %s failed before", slot->site->name);
-	rc = call_once(sessions, slot, false, call, arg, err);
-	if (session_died(rc) && !atomic_load(&slot->failed))
-		rc = call_once(sessions, slot, true, call, arg, err);
+	idle = take_idle(sessions, slot);
+	rc = call_once(sessions, slot, idle, call, arg, err);
+	/* An idle session may have been closed meanwhile; a new one that fails says how it is, and is not waited for twice. */
+	if (idle && session_died(rc) && !atomic_load(&slot->failed))
+		rc = call_once(sessions, slot, NULL, call, arg, err);
 	if (session_died(rc) || rc == TK_EDENIED)
 		atomic_store(&slot->failed, true);
 	return rc ? tk_err_context(err, rc, "site %s", slot->site->name) : TK_OK;

@@ -6,6 +6,7 @@
 
 #include "engine/base/queue.h"
 #include "engine/fsio/target.h"
+#include "engine/job/readfile.h"
 #include "engine/job/restore.h"
 #include "engine/vault/content_digest.h"
 #include "engine/vault/page.h"
@@ -74,13 +75,7 @@ TK_MUST_CHECK enum tk_rc tk_restore_walk_next(struct tk_restore *restore, struct
 					      struct tk_err *err);
 void tk_restore_walk_release(struct tk_restore_walk *walk);
 
-/* restore_content.c: where a file's bytes go, piece by piece in the order of the file. */
-struct tk_byte_sink {
-	void *ctx;
-	/* data NULL: len_bytes of zeros (a hole). */
-	enum tk_rc (*write)(void *ctx, uint64_t offset_bytes, const uint8_t *data, size_t len_bytes, struct tk_err *err);
-};
-/* Fetches a regular file's content, checks its digests, gives it to the sink. */
+/* restore_content.c. Fetches a regular file's content, checks its digests, gives it to the sink. */
 TK_MUST_CHECK enum tk_rc tk_restore_content(struct tk_restore_worker *worker, const struct tk_entry *entry, const struct tk_byte_sink *sink,
 					    struct tk_err *err);
 /* Is the file behind fd exactly the entry's content? */

@@ -1,4 +1,8 @@
-/* verify.h -- is what one site holds whole? Points, pages, references; with data: every blob, or a sample. */
+/* verify.h -- is what one site holds whole? Points, pages, references; with data: every blob, or a sample.
+ *
+ * Checked of every point: its record and signature, every page against the digests above it up to the tree digest, every segment map, that the references in the
+ * clear name all that the pages use (else the site could let go of what is needed), and that every data blob used is in its pack. With data: every blob
+ * of every pack that a point uses or brought, whichever point stored it, is read and opened; of what no point uses, what the site has let go is no damage. */
 #ifndef TK_JOB_VERIFY_H
 #define TK_JOB_VERIFY_H
 
@@ -8,14 +12,17 @@
 
 /* One damaged or missing thing. */
 struct tk_damage {
-	struct tk_pack_name pack;             /* zeros: a point record */
+	bool is_point;                        /* the record of `point`; else a blob or a pack */
+	struct tk_head point;
+	struct tk_pack_name pack;
 	uint32_t blob;                        /* UINT32_MAX: the pack as a whole */
 	char text[256];
-	char **files;                         /* owned; paths that need it, at most TK_DAMAGE_FILES_MAX; filled by data checks */
+	char **files;                         /* owned; paths as in the manifest that need it, at most TK_DAMAGE_FILES_MAX; of a page: its first one */
 	size_t file_count;
-	uint64_t files_affected;              /* in all */
+	uint64_t files_affected;              /* in all, each path once; of a page: its entries */
 };
 #define TK_DAMAGE_FILES_MAX 20u
+#define TK_DAMAGED_MAX 1000u
 
 struct tk_verify_opts {
 	const struct tk_site *site;           /* all borrowed */
@@ -29,8 +36,9 @@ struct tk_verify_opts {
 
 struct tk_verify_result {
 	uint64_t points_checked, blobs_checked, checked_bytes;
-	struct tk_damage *damaged;            /* owned */
+	struct tk_damage *damaged;            /* owned; the first TK_DAMAGED_MAX */
 	size_t damaged_count;
+	uint64_t damaged_total;
 	struct tk_head newest;                /* the newest point that was found whole */
 };
 void tk_verify_result_release(struct tk_verify_result *result);

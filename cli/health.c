@@ -1,0 +1,304 @@
+#include "cli/health.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "engine/base/clock.h"
+#include "engine/base/hex.h"
+#include "engine/crypto/x509.h"
+#include "engine/fsio/openat.h"
+#include "engine/fsio/publish.h"
+
+#define NS_PER_MS 1000000LL
+#define DAY_NS (86400LL * 1000 * NS_PER_MS)
+#define CERTIFICATE_DAYS 30
+#define VERIFY_DAYS 30
+
+static void add_alarm(struct tk_health *health, const char *kind, const char *fmt, ...) TK_PRINTF(3, 4);
+
+static void
+add_alarm(struct tk_health *health, const char *kind, const char *fmt, ...)
+{
+	struct tk_alarm *alarm;
+	va_list args;
+
+	if (health->alarm_count >= TK_ALARMS_MAX)
+		return;
+	alarm = &health->alarms[health->alarm_count++];
+	alarm->kind = kind;
+	va_start(args, fmt);
+	(void)vsnprintf(alarm->text, sizeof(alarm->text), fmt, args);
+	va_end(args);
+}
+
+/* ---- what the sites hold ---- */
+
+static enum tk_rc
+created_of(struct tk_reading *reading, size_t index, int64_t *start_ns, int64_t *end_ns, struct tk_err *err)
+{
+	struct tk_opened_point opened;
+	enum tk_rc rc = tk_reading_open_index(reading, index, &opened, err);
+
+	/* A record that cannot be read is the business of verify; the site's clock will do here. */
+	*end_ns = rc ? reading->points[index].received_ns : opened.body.scan_end_ns;
+	if (start_ns)
+		*start_ns = rc ? *end_ns : opened.body.scan_start_ns;
+	tk_opened_point_release(&opened);
+	return rc == TK_ENOMEM || rc == TK_EKEY ? rc : TK_OK;
+}
+
+static enum tk_rc
+look_at_site(struct tk_health *health, struct tk_reading *reading, size_t site, struct tk_err *err)
+{
+	struct tk_health_site *out = &health->sites[site];
+	const struct tk_home_site *own = reading->sites[site].ctx;
+	size_t at = reading->point_count;
+	enum tk_rc rc;
+
+	/* Names outlive the reading. */
+	out->name = own->conf->name;
+	out->is_local = own->conf->local;
+	out->reachable = reading->answered[site];
+	while (at > 0 && !reading->points[at - 1].held[site])
+		at--;
+	out->lag_points = reading->point_count - at;
+	out->has_point = at > 0;
+	if (at == 0)
+		return TK_OK;
+	out->last = reading->points[at - 1].at;
+	if (at == reading->point_count)
+		out->created_ns = health->created_ns;
+	else if ((rc = created_of(reading, at - 1, NULL, &out->created_ns, err)))
+		return rc;
+	out->lag_ns = health->created_ns > out->created_ns ? health->created_ns - out->created_ns : 0;
+	return TK_OK;
+}
+
+static enum tk_rc
+look_at_sites(struct tk_health *health, struct tk_reading *reading, struct tk_err *err)
+{
+	enum tk_rc rc = TK_OK;
+
+	health->sites = calloc(reading->site_count + 1, sizeof(*health->sites));
+	if (!health->sites)
+		return tk_err_set(err, TK_ENOMEM, "no memory for the sites");
+	health->site_count = reading->site_count;
+	health->has_point = reading->point_count > 0;
+	if (health->has_point) {
+		health->newest = reading->points[reading->point_count - 1].at;
+		rc = created_of(reading, reading->point_count - 1, &health->scan_start_ns, &health->created_ns, err);
+	}
+	for (size_t i = 0; i < reading->site_count && !rc; i++)
+		rc = look_at_site(health, reading, i, err);
+	return rc;
+}
+
+/* ---- the ack rule ---- */
+
+static bool
+has_receipt(const struct tk_journal_receipt *receipts, size_t count, const struct tk_head *at, const char *site)
+{
+	for (size_t i = 0; i < count; i++)
+		if (tk_head_compare(&receipts[i].at, at) == 0 && strcmp(receipts[i].site, site) == 0)
+			return true;
+	return false;
+}
+
+/* Does the site have the newest point? One that is silent now has it if its receipt says so. */
+static bool
+site_holds(struct tk_health *health, const char *name, bool promised)
+{
+	for (size_t i = 0; i < health->site_count; i++) {
+		const struct tk_health_site *site = &health->sites[i];
+
+		if (strcmp(site->name, name) != 0 || !site->reachable)
+			continue;
+		if (site->lag_points > 0 && promised)
+			add_alarm(health, "lost-point", "site %s gave a receipt for the newest point and does not have it now: run twinkeep verify --site %s", name,
+				  name);
+		return site->has_point && site->lag_points == 0;
+	}
+	return promised;
+}
+
+static enum tk_rc
+judge_ack(struct tk_health *health, const struct tk_home *home, struct tk_journal *journal, const struct tk_id *domain, struct tk_err *err)
+{
+	const struct tk_config_dataset *dataset = health->dataset;
+	struct tk_ack_site *list = calloc(dataset->sites.count + 1, sizeof(*list));
+	struct tk_journal_receipt *receipts = NULL;
+	size_t count = 0, receipt_count = 0;
+
+	if (!list)
+		return tk_err_set(err, TK_ENOMEM, "no memory for the sites");
+	if (journal && tk_journal_receipts(journal, domain, &receipts, &receipt_count, NULL))
+		receipt_count = 0;
+	for (size_t i = 0; i < dataset->sites.count; i++) {
+		const struct tk_config_site *conf = tk_config_site_find(home->cfg, dataset->sites.items[i]);
+
+		if (conf)
+			list[count++] = (struct tk_ack_site){.name = conf->name, .local = conf->local, .marked = health->has_point &&
+				site_holds(health, conf->name, has_receipt(receipts, receipt_count, &health->newest, conf->name))};
+	}
+	health->ack_met = health->has_point && tk_ack_is_met(dataset->policy->ack, list, count);
+	free(receipts);
+	free(list);
+	return TK_OK;
+}
+
+/* ---- what this home remembers ---- */
+
+static void
+read_history(struct tk_health *health, struct tk_journal *journal, const struct tk_id *domain)
+{
+	if (!journal)
+		return;
+	if (tk_journal_last_run(journal, domain, "backup", NULL, false, &health->backup, NULL))
+		memset(&health->backup, 0, sizeof(health->backup));
+	if (tk_journal_last_run(journal, domain, "drill", NULL, false, &health->drill, NULL))
+		memset(&health->drill, 0, sizeof(health->drill));
+	for (size_t i = 0; i < health->site_count; i++)
+		if (tk_journal_last_run(journal, domain, "verify", health->sites[i].name, false, &health->sites[i].verify, NULL))
+			memset(&health->sites[i].verify, 0, sizeof(health->sites[i].verify));
+}
+
+/* Counted without opening the spool: a run may be filling it. */
+static uint64_t
+spool_bytes(const struct tk_home *home, const struct tk_id *domain)
+{
+	TK_AUTO(tk_dir_cleanup) DIR *dir = NULL;
+	char hex[2 * TK_ID_BYTES + 1], path[4096];
+	const struct dirent *entry;
+	uint64_t total = 0;
+	struct stat st;
+
+	tk_hex_encode(domain->b, sizeof(domain->b), hex);
+	(void)snprintf(path, sizeof(path), "%s/domains/%s/spool", home->cfg->state_dir, hex);
+	dir = opendir(path);
+	while (dir && (entry = readdir(dir)))
+		if (fstatat(dirfd(dir), entry->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode))
+			total += (uint64_t)st.st_size;
+	return total;
+}
+
+/* ---- alarms ---- */
+
+static void
+alarm_certificate(struct tk_health *health, struct tk_home *home, const char *file)
+{
+	TK_AUTO(tk_buf_release) struct tk_buf pem = {0};
+	struct tk_x509_info info;
+	struct tk_err err;
+	char when[TK_TIME_TEXT_MAX];
+	int64_t left_ns;
+
+	if (tk_home_read_key_file(home, file, &pem, &err) || tk_x509_read((struct tk_bytes){pem.data, pem.len_bytes}, &info, &err)) {
+		add_alarm(health, "certificate", "%s", err.text);
+		return;
+	}
+	left_ns = info.not_after_ns - tk_clock_wall_ns();
+	if (left_ns >= CERTIFICATE_DAYS * DAY_NS)
+		return;
+	tk_time_format(info.not_after_ns, when);
+	add_alarm(health, "certificate", "keys/%s %s on %s", file, left_ns < 0 ? "expired" : "expires", when);
+}
+
+static void
+alarm_point(struct tk_health *health)
+{
+	const struct tk_config_policy *policy = health->dataset->policy;
+	char age[TK_FORMAT_MAX], rpo[TK_FORMAT_MAX];
+	int64_t age_ms;
+
+	if (!health->has_point) {
+		add_alarm(health, "no-point", "there is no recovery point: run twinkeep backup %s", health->dataset->name);
+		health->exit_status = 4;
+		return;
+	}
+	if (!health->ack_met) {
+		add_alarm(health, "ack", "the newest point does not meet the ack rule %s", tk_ack_rule_name(policy->ack));
+		health->exit_status = 4;
+	}
+	age_ms = (tk_clock_wall_ns() - health->scan_start_ns) / NS_PER_MS;
+	if (policy->rpo_ms > 0 && age_ms > policy->rpo_ms) {
+		add_alarm(health, "rpo", "the newest point is %s old; the policy's rpo is %s", tk_format_duration(age_ms, age),
+			  tk_format_duration(policy->rpo_ms, rpo));
+		health->exit_status = 4;
+	}
+}
+
+static void
+alarm_sites(struct tk_health *health)
+{
+	int64_t now_ns = tk_clock_wall_ns();
+	size_t reachable = 0;
+
+	for (size_t i = 0; i < health->site_count; i++) {
+		const struct tk_health_site *site = &health->sites[i];
+		bool failed = site->verify.exit_status != 0 && site->verify.exit_status != 7;
+
+		reachable += site->reachable;
+		if (!site->reachable)
+			add_alarm(health, "unreachable", "site %s does not answer", site->name);
+		if (failed)
+			add_alarm(health, "verify", "the last verification of site %s found damage or failed: %s", site->name, site->verify.text);
+		else if (site->verify.end_ns > 0 && now_ns - site->verify.end_ns > VERIFY_DAYS * DAY_NS)
+			add_alarm(health, "verify", "site %s was not verified for %d days", site->name, VERIFY_DAYS);
+	}
+	if (reachable == 0)
+		health->exit_status = 7;
+}
+
+static void
+alarm_rest(struct tk_health *health, struct tk_home *home)
+{
+	char used[TK_FORMAT_MAX], most[TK_FORMAT_MAX];
+
+	if (health->backup.exit_status != 0)
+		add_alarm(health, "backup", "the last run ended with exit status %d: %s", health->backup.exit_status, health->backup.text);
+	if (home->cfg->spool_max_bytes > 0 && health->spool_bytes > home->cfg->spool_max_bytes / 10 * 9)
+		add_alarm(health, "spool", "%s of %s are used: sites that are behind will have to catch up by other means",
+			  tk_format_size(health->spool_bytes, used), tk_format_size(home->cfg->spool_max_bytes, most));
+	alarm_certificate(health, home, "tls.pem");
+	alarm_certificate(health, home, "ca.pem");
+}
+
+/* ---- all of it ---- */
+
+enum tk_rc
+tk_health_look(struct tk_home *home, const struct tk_config_dataset *dataset, struct tk_health *health, struct tk_err *err)
+{
+	TK_AUTO(tk_reading_release) struct tk_reading reading = {0};
+	TK_AUTO(tk_journal_cleanup) struct tk_journal *journal = NULL;
+	struct tk_id domain;
+	enum tk_rc rc;
+
+	memset(health, 0, sizeof(*health));
+	health->dataset = dataset;
+	memcpy(domain.b, dataset->domain_id, sizeof(domain.b));
+	rc = tk_reading_open(home, dataset, &domain, &reading, err);
+	/* That no site answers is a finding. */
+	if (rc && (rc != TK_EUNREACH || !reading.answered))
+		return rc;
+	journal = tk_home_journal(home);
+	if ((rc = look_at_sites(health, &reading, err)) || (rc = judge_ack(health, home, journal, &domain, err)))
+		return rc;
+	read_history(health, journal, &domain);
+	health->spool_bytes = spool_bytes(home, &domain);
+	alarm_point(health);
+	alarm_sites(health);
+	alarm_rest(health, home);
+	return TK_OK;
+}
+
+void
+tk_health_release(struct tk_health *health)
+{
+	free(health->sites);
+	memset(health, 0, sizeof(*health));
+}

@@ -1,0 +1,45 @@
+/* health.h -- how well one dataset is protected now: what the sites hold, what this home's history says, and what is wrong. */
+#ifndef TK_CLI_HEALTH_H
+#define TK_CLI_HEALTH_H
+
+#include "cli/reading.h"
+#include "engine/catalog/journal.h"
+
+struct tk_health_site {
+	const char *name;                     /* borrowed from the configuration */
+	bool is_local;
+	bool reachable;
+	bool has_point;
+	struct tk_head last;                  /* the newest that it holds */
+	int64_t created_ns;                   /* its scan end */
+	uint64_t lag_points;                  /* how many newer ones there are, and by how long they are newer */
+	int64_t lag_ns;
+	struct tk_run_row verify;             /* the last one; end_ns 0: never */
+};
+
+struct tk_alarm {
+	const char *kind;                     /* static: "no-point", "rpo", "ack", "lost-point", "unreachable", "certificate", "verify", "backup", "spool" */
+	char text[320];
+};
+#define TK_ALARMS_MAX 64u
+
+struct tk_health {
+	const struct tk_config_dataset *dataset;
+	bool has_point;
+	struct tk_head newest;
+	int64_t scan_start_ns, created_ns;
+	bool ack_met;
+	struct tk_health_site *sites;         /* owned */
+	size_t site_count;
+	struct tk_run_row backup, drill;      /* the last ones; end_ns 0: never */
+	uint64_t spool_bytes;
+	struct tk_alarm alarms[TK_ALARMS_MAX];
+	size_t alarm_count;
+	int exit_status;                      /* 0; 4: not protected by its ack rule, or no point within the policy's rpo; 7: no site answers */
+};
+
+/* Asks the sites, all at the same time. TK_OK also when none answers: that is an alarm. The home must be unlocked. Release whatever the result. */
+TK_MUST_CHECK enum tk_rc tk_health_look(struct tk_home *home, const struct tk_config_dataset *dataset, struct tk_health *health, struct tk_err *err);
+void tk_health_release(struct tk_health *health);
+
+#endif

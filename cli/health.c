@@ -36,7 +36,39 @@ add_alarm(struct tk_health *health, const char *kind, const char *fmt, ...)
 	va_end(args);
 }
 
+/* What is known of one dataset while it is looked at. */
+struct looking {
+	struct tk_home *home;
+	struct tk_health *health;
+	struct tk_reading reading;
+	struct tk_journal *journal;           /* may be NULL */
+	struct tk_journal_receipt *receipts;  /* in order of points */
+	size_t receipt_count;
+};
+
 /* ---- what the sites hold ---- */
+
+/* Points newer than what any site lists now, which sites gave receipts for: their sites are silent, or have lost them. */
+static enum tk_rc
+add_promised(struct looking *looking, struct tk_err *err)
+{
+	struct tk_reading *reading = &looking->reading;
+	struct tk_head newest = {0};
+	enum tk_rc rc = TK_OK;
+
+	if (!looking->journal)
+		return TK_OK;
+	if (tk_journal_receipts(looking->journal, &reading->domain, &looking->receipts, &looking->receipt_count, NULL)) {
+		looking->receipt_count = 0;
+		return TK_OK;
+	}
+	if (reading->point_count > 0)
+		newest = reading->points[reading->point_count - 1].at;
+	for (size_t i = 0; i < looking->receipt_count && !rc; i++)
+		if (tk_head_compare(&looking->receipts[i].at, &newest) > 0)
+			rc = tk_reading_add_point(reading, &looking->receipts[i].at, looking->receipts[i].time_ns, err);
+	return rc;
+}
 
 static enum tk_rc
 created_of(struct tk_reading *reading, size_t index, int64_t *start_ns, int64_t *end_ns, struct tk_err *err)
@@ -52,9 +84,33 @@ created_of(struct tk_reading *reading, size_t index, int64_t *start_ns, int64_t 
 	return rc == TK_ENOMEM || rc == TK_EKEY ? rc : TK_OK;
 }
 
-static enum tk_rc
-look_at_site(struct tk_health *health, struct tk_reading *reading, size_t site, struct tk_err *err)
+/* The last receipt of a site; NULL: none. */
+static const struct tk_journal_receipt *
+last_receipt(const struct looking *looking, const char *site)
 {
+	for (size_t i = looking->receipt_count; i > 0; i--)
+		if (strcmp(looking->receipts[i - 1].site, site) == 0)
+			return &looking->receipts[i - 1];
+	return NULL;
+}
+
+static void
+look_at_silent_site(struct looking *looking, struct tk_health_site *out)
+{
+	const struct tk_journal_receipt *receipt = last_receipt(looking, out->name);
+
+	out->has_point = receipt != NULL;
+	if (!receipt)
+		return;
+	out->last = receipt->at;
+	out->created_ns = receipt->time_ns;
+}
+
+static enum tk_rc
+look_at_site(struct looking *looking, size_t site, struct tk_err *err)
+{
+	struct tk_health *health = looking->health;
+	struct tk_reading *reading = &looking->reading;
 	struct tk_health_site *out = &health->sites[site];
 	const struct tk_home_site *own = reading->sites[site].ctx;
 	size_t at = reading->point_count;
@@ -64,6 +120,10 @@ look_at_site(struct tk_health *health, struct tk_reading *reading, size_t site, 
 	out->name = own->conf->name;
 	out->is_local = own->conf->local;
 	out->reachable = reading->answered[site];
+	if (!out->reachable) {
+		look_at_silent_site(looking, out);
+		return TK_OK;
+	}
 	while (at > 0 && !reading->points[at - 1].held[site])
 		at--;
 	out->lag_points = reading->point_count - at;
@@ -80,8 +140,10 @@ look_at_site(struct tk_health *health, struct tk_reading *reading, size_t site, 
 }
 
 static enum tk_rc
-look_at_sites(struct tk_health *health, struct tk_reading *reading, struct tk_err *err)
+look_at_sites(struct looking *looking, struct tk_err *err)
 {
+	struct tk_health *health = looking->health;
+	struct tk_reading *reading = &looking->reading;
 	enum tk_rc rc = TK_OK;
 
 	health->sites = calloc(reading->site_count + 1, sizeof(*health->sites));
@@ -94,18 +156,21 @@ look_at_sites(struct tk_health *health, struct tk_reading *reading, struct tk_er
 		rc = created_of(reading, reading->point_count - 1, &health->scan_start_ns, &health->created_ns, err);
 	}
 	for (size_t i = 0; i < reading->site_count && !rc; i++)
-		rc = look_at_site(health, reading, i, err);
+		rc = look_at_site(looking, i, err);
 	return rc;
 }
 
 /* ---- the ack rule ---- */
 
 static bool
-has_receipt(const struct tk_journal_receipt *receipts, size_t count, const struct tk_head *at, const char *site)
+has_receipt(const struct looking *looking, const char *site)
 {
-	for (size_t i = 0; i < count; i++)
-		if (tk_head_compare(&receipts[i].at, at) == 0 && strcmp(receipts[i].site, site) == 0)
+	for (size_t i = looking->receipt_count; i > 0; i--) {
+		const struct tk_journal_receipt *receipt = &looking->receipts[i - 1];
+
+		if (memcmp(&receipt->at.point, &looking->health->newest.point, sizeof(receipt->at.point)) == 0 && strcmp(receipt->site, site) == 0)
 			return true;
+	}
 	return false;
 }
 
@@ -127,26 +192,23 @@ site_holds(struct tk_health *health, const char *name, bool promised)
 }
 
 static enum tk_rc
-judge_ack(struct tk_health *health, const struct tk_home *home, struct tk_journal *journal, const struct tk_id *domain, struct tk_err *err)
+judge_ack(struct looking *looking, struct tk_err *err)
 {
+	struct tk_health *health = looking->health;
 	const struct tk_config_dataset *dataset = health->dataset;
 	struct tk_ack_site *list = calloc(dataset->sites.count + 1, sizeof(*list));
-	struct tk_journal_receipt *receipts = NULL;
-	size_t count = 0, receipt_count = 0;
+	size_t count = 0;
 
 	if (!list)
 		return tk_err_set(err, TK_ENOMEM, "no memory for the sites");
-	if (journal && tk_journal_receipts(journal, domain, &receipts, &receipt_count, NULL))
-		receipt_count = 0;
 	for (size_t i = 0; i < dataset->sites.count; i++) {
-		const struct tk_config_site *conf = tk_config_site_find(home->cfg, dataset->sites.items[i]);
+		const struct tk_config_site *conf = tk_config_site_find(looking->home->cfg, dataset->sites.items[i]);
 
 		if (conf)
 			list[count++] = (struct tk_ack_site){.name = conf->name, .local = conf->local, .marked = health->has_point &&
-				site_holds(health, conf->name, has_receipt(receipts, receipt_count, &health->newest, conf->name))};
+				site_holds(health, conf->name, has_receipt(looking, conf->name))};
 	}
 	health->ack_met = health->has_point && tk_ack_is_met(dataset->policy->ack, list, count);
-	free(receipts);
 	free(list);
 	return TK_OK;
 }
@@ -270,30 +332,42 @@ alarm_rest(struct tk_health *health, struct tk_home *home)
 
 /* ---- all of it ---- */
 
+static enum tk_rc
+look(struct looking *looking, struct tk_err *err)
+{
+	struct tk_health *health = looking->health;
+	struct tk_id domain;
+	enum tk_rc rc;
+
+	memcpy(domain.b, health->dataset->domain_id, sizeof(domain.b));
+	rc = tk_reading_open(looking->home, health->dataset, &domain, &looking->reading, err);
+	/* That no site answers is a finding. */
+	if (rc && (rc != TK_EUNREACH || !looking->reading.answered))
+		return rc;
+	looking->journal = tk_home_journal(looking->home);
+	if ((rc = add_promised(looking, err)) || (rc = look_at_sites(looking, err)) || (rc = judge_ack(looking, err)))
+		return rc;
+	read_history(health, looking->journal, &domain);
+	health->spool_bytes = spool_bytes(looking->home, &domain);
+	alarm_point(health);
+	alarm_sites(health);
+	alarm_rest(health, looking->home);
+	return TK_OK;
+}
+
 enum tk_rc
 tk_health_look(struct tk_home *home, const struct tk_config_dataset *dataset, struct tk_health *health, struct tk_err *err)
 {
-	TK_AUTO(tk_reading_release) struct tk_reading reading = {0};
-	TK_AUTO(tk_journal_cleanup) struct tk_journal *journal = NULL;
-	struct tk_id domain;
+	struct looking looking = {.home = home, .health = health};
 	enum tk_rc rc;
 
 	memset(health, 0, sizeof(*health));
 	health->dataset = dataset;
-	memcpy(domain.b, dataset->domain_id, sizeof(domain.b));
-	rc = tk_reading_open(home, dataset, &domain, &reading, err);
-	/* That no site answers is a finding. */
-	if (rc && (rc != TK_EUNREACH || !reading.answered))
-		return rc;
-	journal = tk_home_journal(home);
-	if ((rc = look_at_sites(health, &reading, err)) || (rc = judge_ack(health, home, journal, &domain, err)))
-		return rc;
-	read_history(health, journal, &domain);
-	health->spool_bytes = spool_bytes(home, &domain);
-	alarm_point(health);
-	alarm_sites(health);
-	alarm_rest(health, home);
-	return TK_OK;
+	rc = look(&looking, err);
+	free(looking.receipts);
+	tk_journal_cleanup(&looking.journal);
+	tk_reading_release(&looking.reading);
+	return rc;
 }
 
 void

@@ -10,8 +10,8 @@ struct tk_health_site {
 	bool is_local;
 	bool reachable;
 	bool has_point;
-	struct tk_head last;                  /* the newest that it holds */
-	int64_t created_ns;                   /* its scan end */
+	struct tk_head last;                  /* the newest that it holds; of a silent site: by its last receipt */
+	int64_t created_ns;                   /* its scan end; of a silent site: the time of the receipt */
 	uint64_t lag_points;                  /* how many newer ones there are, and by how long they are newer */
 	int64_t lag_ns;
 	struct tk_run_row verify;             /* the last one; end_ns 0: never */

@@ -25,7 +25,7 @@ call_list(struct tk_store *store, void *arg, struct tk_err *err)
 	return store->ops->list_points(store, call->domain, &call->points, &call->count, err);
 }
 
-/* Adds a site's point to the merged list, in its place. */
+/* Adds a site's point to the merged list, in its place. site SIZE_MAX: nobody holds it. */
 static enum tk_rc
 merge_point(struct tk_reading *reading, size_t site, const struct tk_store_point *found, struct tk_err *err)
 {
@@ -38,6 +38,8 @@ merge_point(struct tk_reading *reading, size_t site, const struct tk_store_point
 		row = &reading->points[k - 1];
 		if (memcmp(&row->at.point, &found->at.point, sizeof(found->at.point)) != 0)
 			continue;
+		if (site == SIZE_MAX)
+			return TK_OK;
 		row->held[site] = true;
 		if ((int64_t)found->received_ns < row->received_ns)
 			row->received_ns = (int64_t)found->received_ns;
@@ -55,8 +57,17 @@ merge_point(struct tk_reading *reading, size_t site, const struct tk_store_point
 	row->held = calloc(reading->site_count, sizeof(*row->held));
 	if (!row->held)
 		return tk_err_set(err, TK_ENOMEM, "no memory for the list of points");
-	row->held[site] = true;
+	if (site != SIZE_MAX)
+		row->held[site] = true;
 	return TK_OK;
+}
+
+enum tk_rc
+tk_reading_add_point(struct tk_reading *reading, const struct tk_head *at, int64_t time_ns, struct tk_err *err)
+{
+	const struct tk_store_point point = {.at = *at, .received_ns = (uint64_t)time_ns};
+
+	return merge_point(reading, SIZE_MAX, &point, err);
 }
 
 static void

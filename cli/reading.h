@@ -50,6 +50,8 @@ void tk_opened_point_release(struct tk_opened_point *point);
  * result. Errors: TK_ECORRUPT, TK_EMISSING, TK_EUNREACH ... */
 TK_MUST_CHECK enum tk_rc tk_reading_tree(struct tk_reading *reading, const struct tk_opened_point *point, struct tk_page_loader **loader,
 					 struct tk_page_info *root, struct tk_err *err);
+/* Adds a point that no site lists now, as another source of knowledge tells of it; one that is listed stays as it is. */
+TK_MUST_CHECK enum tk_rc tk_reading_add_point(struct tk_reading *reading, const struct tk_head *at, int64_t time_ns, struct tk_err *err);
 /* A path as a user writes it ("/srv/a/", "srv/a") becomes one of the manifest; the caller frees *out. Errors: TK_EUSAGE. */
 TK_MUST_CHECK enum tk_rc tk_reading_path(const char *text, char **out, struct tk_err *err);
 /* Names of the sites that hold the point, as JSON. */

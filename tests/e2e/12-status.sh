@@ -1,0 +1,100 @@
+#!/bin/sh
+# status tells what each site holds and how far it lags, whether the newest point meets the ack rule, and raises alarms; its
+# exit status says whether everything is protected.
+. "$(dirname "$0")/lib.sh"
+
+echo 'correct horse battery staple 42' >"$T/pass"
+TWINKEEP_PASSPHRASE_FILE=$T/pass
+TWINKEEP_HOME=$T/home
+export TWINKEEP_PASSPHRASE_FILE TWINKEEP_HOME
+
+# alarms: their kinds, sorted, on one line
+alarms()
+{
+	python3 -c 'import json, sys; print(*sorted(a["alarm"] for a in json.load(open(sys.argv[1]))["datasets"][0]["alarms"]))' "$T/out"
+}
+alarms_are()
+{
+	[ "$(alarms)" = "$1" ] || fail "the alarms are: $(alarms), not: $1"
+}
+
+mkdir "$T/src"
+echo a >"$T/src/a"
+expect 0 twinkeep init --site one="dir:$T/one" --site two="dir:$T/two" --dataset data="$T/src"
+expect 4 twinkeep status --json
+json_is datasets.0.point null
+json_is datasets.0.last_backup null
+alarms_are no-point
+
+expect 0 twinkeep backup --json
+first=$(json point)
+expect 0 twinkeep status --json
+json_is datasets.0.point "$first"
+json_is datasets.0.ack_met true
+json_is datasets.0.protected true
+json_is datasets.0.sites.0.lag_points 0
+json_is datasets.0.sites.1.point "$first"
+json_is datasets.0.last_backup.exit_status 0
+json_is datasets.0.sites.0.last_verify null
+alarms_are ""
+expect 0 twinkeep verify
+expect 0 twinkeep status --json
+json_is datasets.0.sites.1.last_verify.exit_status 0
+expect 0 twinkeep status data
+out_has "data: last point"
+expect 2 twinkeep status dat
+err_has 'the nearest is "data"'
+
+# --- one site misses a point
+mv "$T/two" "$T/two.off"
+echo b >"$T/src/b"
+expect 4 twinkeep backup --json
+second=$(json point)
+mv "$T/two.off" "$T/two"
+expect 4 twinkeep status --json
+json_is datasets.0.point "$second"
+json_is datasets.0.ack_met false
+json_is datasets.0.sites.1.point "$first"
+json_is datasets.0.sites.1.lag_points 1
+alarms_are "ack backup"
+
+# --- the only site that has the newest point falls silent: its receipt is remembered
+mv "$T/one" "$T/one.off"
+expect 4 twinkeep status --json
+json_is datasets.0.point "$second"
+json_is datasets.0.sites.0.reachable false
+json_is datasets.0.sites.0.point "$second"
+alarms_are "ack backup unreachable"
+mv "$T/two" "$T/two.off"
+expect 7 twinkeep status --json
+mv "$T/one.off" "$T/one"
+mv "$T/two.off" "$T/two"
+expect 0 twinkeep backup
+expect 0 twinkeep status --json
+alarms_are ""
+
+# --- a site that is silent now, but gave its receipt, leaves the point protected
+mv "$T/two" "$T/two.off"
+expect 0 twinkeep status --json
+json_is datasets.0.ack_met true
+alarms_are unreachable
+mv "$T/two.off" "$T/two"
+
+# --- a site that gave a receipt and lost the point
+receipt=$(find "$T/two" -path '*/receipts/*' -name '*-0000000000000003-*')
+mv "$receipt" "$T/receipt"
+expect 4 twinkeep status --json
+alarms_are "ack lost-point"
+mv "$T/receipt" "$receipt"
+
+# --- damage that verify found stays an alarm until a good one
+pack=$(find "$T/one/packs" -type f | head -1)
+mv "$pack" "$T/pack"
+expect 5 twinkeep verify
+expect 0 twinkeep status --json
+alarms_are verify
+mv "$T/pack" "$pack"
+expect 0 twinkeep verify
+expect 0 twinkeep status --json
+alarms_are ""
+echo ok

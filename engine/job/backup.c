@@ -46,12 +46,13 @@ static enum tk_rc
 open_sites(struct tk_backup *run, struct tk_err *err)
 {
 	const struct tk_backup_opts *opts = run->opts;
-	struct tk_sites_opts sites = {.sites = opts->sites, .count = opts->site_count, .domain = &opts->domain, .genesis = opts->genesis,
+	struct tk_sites_opts sites = {.sites = opts->sites, .count = opts->site_count, .domain = &opts->domain, .incarnation = &opts->incarnation,
+				      .genesis = opts->genesis,
 				      .journal = run->journal, .spool = run->spool, .prepare = opts->prepare_site,
 				      .prepare_ctx = opts->prepare_ctx, .log = opts->log};
 	struct tk_epoch_opts epoch = {.site_count = opts->site_count, .journal = run->journal, .domain = &opts->domain, .ring = opts->ring,
 				      .incarnation = &opts->incarnation, .first_grant = opts->first_grant, .votes_suffice = opts->votes_suffice,
-				      .ctx = opts->judge_ctx, .log = opts->log};
+				      .ctx = opts->judge_ctx, .fetch = run->fetch, .log = opts->log};
 	enum tk_rc rc = tk_sites_open(&sites, &run->sites, err);
 
 	if (rc)

@@ -28,6 +28,14 @@ journal_tip(const struct tk_epoch_opts *opts, struct tk_head *tip, struct tk_hea
 	return rc;
 }
 
+/* Does the site hold a promise to this home that the journal knows nothing of? */
+static bool
+elected_elsewhere(const struct tk_epoch *epoch, const struct tk_site_report *report)
+{
+	return report->own_promise && report->state.promised_epoch >= epoch->epoch && report->state.head.epoch <= epoch->epoch &&
+	       memcmp(&report->state.promised_grant, &epoch->grant_digest, sizeof(epoch->grant_digest)) != 0;
+}
+
 static enum tk_rc
 check_site(const struct tk_epoch *epoch, const struct tk_head *tip, const struct tk_head *last, const struct tk_store_state *state, struct tk_err *err)
 {
@@ -51,7 +59,7 @@ check_site(const struct tk_epoch *epoch, const struct tk_head *tip, const struct
 /* The journal's epoch stands, if no site says otherwise. */
 static enum tk_rc
 continue_epoch(const struct tk_epoch_opts *opts, struct tk_epoch_verdict *out, const struct tk_head *tip, const struct tk_head *last,
-	       struct tk_err *err)
+	       bool *elect_again, struct tk_err *err)
 {
 	bool *seen = calloc(opts->site_count ? opts->site_count : 1, sizeof(*seen));
 	size_t open = 0;
@@ -67,6 +75,10 @@ continue_epoch(const struct tk_epoch_opts *opts, struct tk_epoch_verdict *out, c
 			continue;
 		open++;
 		seen[i] = true;
+		if (elected_elsewhere(&out->epoch, &report)) {
+			*elect_again = true;
+			continue;
+		}
 		rc = check_site(&out->epoch, tip, last, &report.state, err);
 		if (!rc && report.state.promised_epoch < out->epoch.epoch) {
 			rc = tk_sites_vote(opts->sites, i, out->epoch.grant.data, out->epoch.grant.len_bytes, err);
@@ -125,7 +137,7 @@ make_grant(const struct tk_epoch_opts *opts, struct tk_epoch *epoch, struct tk_e
 
 /* Counts a vote if it is the site's own and for this grant; the highest head among the voters becomes the parent. */
 static enum tk_rc
-take_vote(const struct tk_epoch *epoch, const struct tk_site_report *report, struct tk_head *parent, struct tk_err *err)
+take_vote(const struct tk_epoch *epoch, const struct tk_site_report *report, struct tk_head *head, struct tk_head *parent, struct tk_err *err)
 {
 	struct tk_vote vote;
 	enum tk_rc rc = tk_vote_decode(report->vote.data, report->vote.len_bytes, &vote, err);
@@ -135,8 +147,55 @@ take_vote(const struct tk_epoch *epoch, const struct tk_site_report *report, str
 	if (vote.epoch != epoch->epoch || memcmp(&vote.grant, &epoch->grant_digest, sizeof(vote.grant)) != 0 ||
 	    memcmp(vote.site_key, report->state.site_key, sizeof(vote.site_key)) != 0)
 		return tk_err_set(err, TK_EPROTO, "a site's vote is for something else");
+	*head = vote.head;
 	if (tk_head_compare(&vote.head, parent) > 0)
 		*parent = vote.head;
+	return TK_OK;
+}
+
+struct history_call {
+	const struct tk_id *domain;
+	const struct tk_head *at;
+	bool other;                           /* another point stands in this one's place */
+};
+
+static enum tk_rc
+call_history(struct tk_store *store, void *arg, struct tk_err *err)
+{
+	struct history_call *call = arg;
+	struct tk_store_point *points = NULL;
+	size_t count = 0;
+	enum tk_rc rc = store->ops->list_points(store, call->domain, &points, &count, err);
+
+	for (size_t i = 0; i < count && !rc; i++)
+		if (tk_head_compare(&points[i].at, call->at) == 0 && memcmp(&points[i].at.point, &call->at->point, sizeof(call->at->point)) != 0)
+			call->other = true;
+	free(points);
+	return rc;
+}
+
+/* The voters' heads of the newest epoch must lie on one line: else a home was set back and wrote twice, and choosing is an operator's act. */
+static enum tk_rc
+check_one_history(const struct tk_epoch_opts *opts, const struct tk_epoch *epoch, const bool *voted, const struct tk_head *heads, struct tk_err *err)
+{
+	for (size_t i = 0; i < opts->site_count; i++) {
+		struct history_call call = {.domain = opts->domain, .at = &heads[i]};
+
+		if (!voted[i] || heads[i].epoch == 0 || heads[i].epoch != epoch->parent.epoch)
+			continue;
+		for (size_t k = 0; k < opts->site_count && !call.other; k++) {
+			enum tk_rc rc;
+
+			if (k == i || !voted[k] || memcmp(&heads[k], &epoch->parent, sizeof(epoch->parent)) != 0)
+				continue;
+			if ((rc = tk_fetch_with_session(opts->fetch, k, call_history, &call, err)))
+				return rc;
+		}
+		if (call.other || (tk_head_compare(&heads[i], &epoch->parent) == 0 &&
+				   memcmp(&heads[i].point, &epoch->parent.point, sizeof(epoch->parent.point)) != 0))
+			return tk_err_set(err, TK_EHISTORY, "two histories are open: the sites hold different points %llu of epoch %llu",
+					  (unsigned long long)heads[i].sequence, (unsigned long long)heads[i].epoch);
+	}
 	return TK_OK;
 }
 
@@ -161,7 +220,7 @@ encode_opening(const struct tk_epoch_opts *opts, struct tk_epoch *epoch, const b
 }
 
 static enum tk_rc
-collect_votes(const struct tk_epoch_opts *opts, struct tk_epoch *epoch, bool *voted, struct tk_err *err)
+collect_votes(const struct tk_epoch_opts *opts, struct tk_epoch *epoch, bool *voted, struct tk_head *heads, struct tk_err *err)
 {
 	size_t votes = 0;
 	struct tk_err why;
@@ -183,7 +242,7 @@ collect_votes(const struct tk_epoch_opts *opts, struct tk_epoch *epoch, bool *vo
 			continue;
 		}
 		tk_sites_report(opts->sites, i, &report);
-		rc = take_vote(epoch, &report, &epoch->parent, err);
+		rc = take_vote(epoch, &report, &heads[i], &epoch->parent, err);
 		voted[i] = true;
 		votes++;
 	}
@@ -193,6 +252,8 @@ collect_votes(const struct tk_epoch_opts *opts, struct tk_epoch *epoch, bool *vo
 		return tk_err_set(err, why.rc == TK_EFENCED ? TK_EFENCED : TK_EUNREACH,
 				  "this home has no journal of its own and needs a new epoch, for which %zu of %zu sites voted, too few: %s", votes,
 				  opts->site_count, why.text);
+	if ((rc = check_one_history(opts, epoch, voted, heads, err)))
+		return rc;
 	return encode_opening(opts, epoch, voted, votes, err);
 }
 
@@ -201,15 +262,15 @@ static enum tk_rc
 win_epoch(const struct tk_epoch_opts *opts, struct tk_epoch_verdict *out, struct tk_err *err)
 {
 	bool *voted = calloc(opts->site_count ? opts->site_count : 1, sizeof(*voted));
+	struct tk_head *heads = calloc(opts->site_count ? opts->site_count : 1, sizeof(*heads));
 	enum tk_rc rc;
 
-	if (!voted)
-		return tk_err_set(err, TK_ENOMEM, "no memory for votes");
 	out->won_now = true;
-	rc = make_grant(opts, &out->epoch, err);
+	rc = voted && heads ? make_grant(opts, &out->epoch, err) : tk_err_set(err, TK_ENOMEM, "no memory for votes");
 	if (!rc)
-		rc = collect_votes(opts, &out->epoch, voted, err);
+		rc = collect_votes(opts, &out->epoch, voted, heads, err);
 	free(voted);
+	free(heads);
 	if (rc)
 		return rc;
 	out->epoch.opened = false;
@@ -222,16 +283,16 @@ enum tk_rc
 tk_epoch_settle(const struct tk_epoch_opts *opts, struct tk_epoch_verdict *out, struct tk_err *err)
 {
 	struct tk_head tip, last;
+	bool elect_again = false;
 	enum tk_rc rc = tk_journal_get_epoch(opts->journal, opts->domain, &out->epoch, err);
 
 	if (rc && rc != TK_ENOENT)
 		return rc;
-	if (rc == TK_ENOENT) {
-		if ((rc = win_epoch(opts, out, err)) || (rc = journal_tip(opts, &tip, &last, err)))
-			return rc;
-	} else if ((rc = journal_tip(opts, &tip, &last, err)) || (rc = continue_epoch(opts, out, &tip, &last, err))) {
+	if (rc == TK_ENOENT)
+		elect_again = true;
+	if ((rc = journal_tip(opts, &tip, &last, err)) || (!elect_again && (rc = continue_epoch(opts, out, &tip, &last, &elect_again, err))) ||
+	    (elect_again && (rc = win_epoch(opts, out, err))))
 		return rc;
-	}
 	out->last = last.epoch ? last : out->epoch.parent;
 	out->next_sequence = (tip.sequence > out->epoch.parent.sequence ? tip.sequence : out->epoch.parent.sequence) + 1;
 	return TK_OK;

@@ -4,11 +4,13 @@
  *   - the journal's epoch is the highest promised anywhere: go on; sites that have not promised it yet are asked to.
  *   - a site has promised a later epoch, or another grant of this one: fenced.
  *   - a site is ahead of the journal in the journal's own epoch: this home was rolled back: fenced, until an operator's `recover`.
- *   - there is no journal: a new epoch must be won from enough sites; its parent is the highest head among the voters. */
+ *   - there is no journal, or a promise to this very home that the journal does not know (an election that a crash cut short): a new epoch must be won from
+ *     enough sites; its parent is the highest head among the voters. Voters whose heads are not one line: two histories. */
 #ifndef TK_JOB_EPOCH_H
 #define TK_JOB_EPOCH_H
 
 #include "engine/catalog/journal.h"
+#include "engine/job/fetch.h"
 #include "engine/job/sites.h"
 #include "engine/vault/keyring.h"
 
@@ -23,6 +25,7 @@ struct tk_epoch_opts {
 	/* Are these votes enough to fence every set of sites that could have acknowledged a point? */
 	bool (*votes_suffice)(void *ctx, const bool *voted, size_t count);
 	void *ctx;
+	struct tk_fetch *fetch;               /* over the same sites: to look into a voter's history */
 	const struct tk_log *log;
 };
 
@@ -34,7 +37,7 @@ struct tk_epoch_verdict {
 	bool possibly_fenced;                 /* too few sites were reached to know */
 };
 
-/* Errors: TK_EFENCED; TK_EUNREACH: no site, or too few votes for a new epoch. */
+/* Errors: TK_EFENCED; TK_EHISTORY; TK_EUNREACH: no site, or too few votes for a new epoch. */
 TK_MUST_CHECK enum tk_rc tk_epoch_settle(const struct tk_epoch_opts *opts, struct tk_epoch_verdict *out, struct tk_err *err);
 
 #endif

@@ -88,8 +88,23 @@ pin_site(struct worker *worker, const struct tk_store_state *state, struct tk_er
 	return rc;
 }
 
+/* A promise may be to this very home: from an election that a crash cut short. */
+static bool
+promised_to_us(struct worker *worker, const struct tk_store_state *state)
+{
+	const struct tk_sites_opts *opts = &worker->sites->opts;
+	TK_AUTO(tk_buf_release) struct tk_buf record = {0};
+	struct tk_grant grant;
+
+	return state->promised_epoch > 0 &&
+	       !worker->store->ops->get_record(worker->store, opts->domain, TK_RECORD_GRANT, state->promised_epoch, &record, NULL) &&
+	       !tk_grant_decode(record.data, record.len_bytes, &grant, NULL) &&
+	       memcmp(&grant.digest, &state->promised_grant, sizeof(grant.digest)) == 0 &&
+	       memcmp(&grant.incarnation, opts->incarnation, sizeof(grant.incarnation)) == 0;
+}
+
 static enum tk_rc
-worker_open(struct worker *worker, struct tk_store_state *state, struct tk_err *err)
+worker_open(struct worker *worker, struct tk_store_state *state, bool *own_promise, struct tk_err *err)
 {
 	struct tk_sites *sites = worker->sites;
 	const struct tk_site *site = &sites->opts.sites[worker->index];
@@ -108,6 +123,7 @@ worker_open(struct worker *worker, struct tk_store_state *state, struct tk_err *
 		return rc;
 	if (state->read_only)
 		return tk_err_set(err, TK_EBEHIND, "its vault is older than a receipt it gave: it serves reads only until it is re-admitted");
+	*own_promise = promised_to_us(worker, state);
 	if (!state->domain_known &&
 	    (rc = worker->store->ops->put_genesis(worker->store, sites->opts.genesis->data, sites->opts.genesis->len_bytes, err)))
 		return rc;
@@ -256,12 +272,13 @@ worker_main(void *arg)
 	struct tk_store_state state;
 	struct work *work;
 	struct tk_err err;
-	bool alive;
+	bool alive, own_promise = false;
 
 	memset(&state, 0, sizeof(state));
-	alive = worker_open(worker, &state, &err) == TK_OK;
+	alive = worker_open(worker, &state, &own_promise, &err) == TK_OK;
 	pthread_mutex_lock(&worker->sites->lock);
 	worker->report.state = state;
+	worker->report.own_promise = own_promise;
 	if (alive)
 		worker->report.phase = TK_SITE_OPEN;
 	pthread_mutex_unlock(&worker->sites->lock);

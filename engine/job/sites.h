@@ -14,6 +14,7 @@ struct tk_sites_opts {
 	const struct tk_site *sites;          /* all borrowed until cleanup */
 	size_t count;
 	const struct tk_id *domain;
+	const struct tk_id *incarnation;      /* this home's */
 	const struct tk_buf *genesis;         /* the record: given to sites that do not know the domain */
 	struct tk_journal *journal;
 	struct tk_spool *spool;
@@ -29,6 +30,7 @@ enum tk_site_phase { TK_SITE_OPENING, TK_SITE_OPEN, TK_SITE_FAILED };
 struct tk_site_report {
 	enum tk_site_phase phase;
 	struct tk_store_state state;          /* as of the opening */
+	bool own_promise;                     /* the grant it has promised is one of this home's own */
 	struct tk_err failure;                /* why it failed, or why it gave no receipt */
 	bool voted;
 	struct tk_buf vote;                   /* borrowed from the sites; valid until cleanup */

@@ -175,7 +175,7 @@ static void
 a_writer_renews_its_own_epoch_and_nobody_else_does(void **state)
 {
 	struct vault_box *box = *state;
-	struct tk_grant stolen = {0}, given = {0}, unrooted = {0}, renewal = {0};
+	struct tk_grant stolen = {0}, given = {0}, later = {0}, renewal = {0};
 	uint8_t thief[TK_KEY_BYTES] = {42}, other[TK_KEY_BYTES];
 	struct tk_buf record = {0};
 	struct tk_head at;
@@ -188,14 +188,15 @@ a_writer_renews_its_own_epoch_and_nobody_else_does(void **state)
 	memcpy(given.writer_key, other, sizeof(other));
 	make_grant(box, 2, box->ring.writer_seed, &given, &record);
 	assert_int_equal(vote(box, &record, NULL), TK_EDENIED);
-	tk_buf_clear(&record);
-	memset(&unrooted.parent, 8, sizeof(unrooted.parent));
-	make_grant(box, 2, box->ring.writer_seed, &unrooted, &record);
-	assert_int_equal(vote(box, &record, NULL), TK_EDENIED);
 	assert_int_equal(box_count(box, "domains/*/votes/*") + box_count(box, "domains/*/grants/*"), 0);
 	tk_buf_clear(&record);
 	make_grant(box, 2, box->ring.writer_seed, &renewal, &record);
 	assert_int_equal(vote(box, &record, NULL), TK_OK);
+	assert_int_equal(vote(box, &record, NULL), TK_OK);
+	/* This site may have missed epochs: the parent of a later renewal need not be what it promised. */
+	tk_buf_clear(&record);
+	memset(&later.parent, 8, sizeof(later.parent));
+	make_grant(box, 5, box->ring.writer_seed, &later, &record);
 	assert_int_equal(vote(box, &record, NULL), TK_OK);
 	tk_buf_release(&record);
 }

@@ -405,7 +405,7 @@ add_key_files(struct tk_home *home, struct file_list *list, struct tk_err *err)
 	return rc;
 }
 
-/* twinkeep.conf and what it includes; files outside of the home come back under their absolute path's name below included/. */
+/* twinkeep.conf and what it includes. Only files within the home can come back to their place on another machine. */
 static enum tk_rc
 add_config_files(struct tk_home *home, struct file_list *list, struct tk_err *err)
 {
@@ -418,9 +418,11 @@ add_config_files(struct tk_home *home, struct file_list *list, struct tk_err *er
 		bool inside = strncmp(path, home->cfg->home, home_len) == 0 && path[home_len] == '/';
 		enum tk_rc rc;
 
-		/* The ready-made policies come with the program. */
-		if (!inside)
+		if (!inside) {
+			tk_log_event(home->cli->log, TK_LOG_WARN, "recovery-data", "file=\"%s\" reason=\"it is outside of the home: recover will not bring it back\"",
+				     path);
 			continue;
+		}
 		if ((rc = tk_read_file_at(AT_FDCWD, path, CONFIG_FILE_MAX, &content, err)) ||
 		    (rc = add_file(list, path + home_len + 1, 0600, &content, err)))
 			return rc;

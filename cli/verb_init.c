@@ -22,6 +22,7 @@
 #include "engine/vault/records.h"
 
 #define CERT_YEARS 20
+#define POLICY_FILE_MAX (1u << 20)
 
 /* What init puts together before it writes the configuration, which comes last: a home without one can be tried again. */
 struct init {
@@ -193,7 +194,6 @@ read_options(struct init *init, struct tk_err *err)
 	init->conf.site_count = sites->count;
 	if (policy && (rc = tk_config_policy_file(policy, &init->policy_path, &init->policy_name, err)))
 		return rc;
-	init->conf.policy_include = init->policy_path;
 	init->conf.policy_name = init->policy_name;
 	(void)gethostname(init->source, sizeof(init->source) - 1);
 	if (!tk_name_is_valid(init->source))
@@ -224,6 +224,32 @@ make_home(struct init *init, struct tk_err *err)
 		return rc;
 	init->keys_fd = openat(init->home_fd, "keys", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	return init->keys_fd < 0 ? tk_err_errno(err, TK_EIO, "home %s", init->home) : TK_OK;
+}
+
+/* The policy's file is copied into the home: what `recover` brings back is then whole. */
+static enum tk_rc
+copy_policy(struct init *init, struct tk_err *err)
+{
+	TK_AUTO(tk_buf_release) struct tk_buf text = {0};
+	TK_AUTO(tk_fd_cleanup) int dirfd = -1;
+	char name[PATH_MAX];
+	char *kept;
+	enum tk_rc rc;
+
+	if (!init->policy_path)
+		return TK_OK;
+	if ((rc = tk_read_file_at(AT_FDCWD, init->policy_path, POLICY_FILE_MAX, &text, err)) ||
+	    (rc = tk_mkdir_p_at(init->home_fd, "policies", 0700, err)))
+		return rc;
+	dirfd = openat(init->home_fd, "policies", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (dirfd < 0)
+		return tk_err_errno(err, TK_EIO, "home %s", init->home);
+	(void)snprintf(name, sizeof(name), "policies/%s", strrchr(init->policy_path, '/') + 1);
+	if ((rc = tk_publish_file(dirfd, strrchr(name, '/') + 1, text.data, text.len_bytes, 0600, err)) ||
+	    (rc = keep_word(init, name, strlen(name), &kept, err)))
+		return rc;
+	init->conf.policy_include = kept;
+	return TK_OK;
 }
 
 static enum tk_rc
@@ -388,7 +414,7 @@ init_all(struct init *init, struct tk_err *err)
 {
 	enum tk_rc rc;
 
-	if ((rc = read_options(init, err)) || (rc = make_home(init, err)) || (rc = ask_passphrase(init, err)) || (rc = make_keys(init, err)) ||
+	if ((rc = read_options(init, err)) || (rc = make_home(init, err)) || (rc = copy_policy(init, err)) || (rc = ask_passphrase(init, err)) || (rc = make_keys(init, err)) ||
 	    (rc = make_vaults(init, err)) || (rc = write_config(init, err)))
 		return rc;
 	prepare_dirs(init);

@@ -462,16 +462,62 @@ put_slots(struct tk_home *home, struct tk_store *store, struct tk_err *err)
 	return rc;
 }
 
+/* A slot that is not there is as good as removed. */
 static enum tk_rc
-digest_files(const struct tk_home *home, const struct file_list *list, char hex[2 * TK_HASH_BYTES + 1], struct tk_err *err)
+drop_removed(struct tk_home *home, struct tk_store *store, struct tk_err *err)
+{
+	TK_AUTO(tk_buf_release) struct tk_buf removed = {0};
+	size_t line_bytes = 2 * TK_ID_BYTES + 1;
+	enum tk_rc rc = TK_OK;
+
+	if (tk_read_file_at(home->keys_fd, TK_REMOVED_SLOTS, KEY_FILE_MAX, &removed, NULL))
+		return TK_OK;
+	for (size_t at = 0; at + line_bytes <= removed.len_bytes && !rc; at += line_bytes) {
+		char hex[2 * TK_ID_BYTES + 1] = {0};
+		struct tk_id slot;
+
+		memcpy(hex, removed.data + at, 2 * TK_ID_BYTES);
+		if ((rc = tk_hex_decode(hex, slot.b, sizeof(slot.b), err)))
+			return tk_err_context(err, rc, "%s/keys/%s", home->cfg->home, TK_REMOVED_SLOTS);
+		rc = store->ops->drop_slot(store, &slot, err);
+		rc = rc == TK_ENOENT ? TK_OK : rc;
+	}
+	return rc;
+}
+
+/* The slots as a site is to have them: they count in what tells whether it has. */
+static enum tk_rc
+add_slot_files(struct tk_home *home, struct file_list *list, struct tk_err *err)
+{
+	struct dirent **names = NULL;
+	int count = scandirat(home->keys_fd, ".", &names, NULL, alphasort);
+	enum tk_rc rc = count < 0 ? tk_err_errno(err, TK_EIO, "the keys of %s", home->cfg->home) : TK_OK;
+
+	for (int i = 0; i < count; i++) {
+		TK_AUTO(tk_buf_release) struct tk_buf content = {0};
+		const char *name = names[i]->d_name;
+
+		if (!rc && (is_passphrase_slot(name) || strcmp(name, TK_REMOVED_SLOTS) == 0) && !(rc = tk_home_read_key_file(home, name, &content, err)))
+			rc = add_file(list, name, 0600, &content, err);
+		free(names[i]);
+	}
+	free(names);
+	return rc;
+}
+
+static enum tk_rc
+digest_files(const struct tk_home *home, const struct file_list *list, const struct file_list *slots, char hex[2 * TK_HASH_BYTES + 1], struct tk_err *err)
 {
 	TK_AUTO(tk_wipe_buf) struct tk_buf all = {0};
 	uint8_t digest[TK_HASH_BYTES];
 	enum tk_rc rc = TK_OK;
 
-	for (size_t i = 0; i < list->count && !rc; i++)
-		if (!(rc = tk_buf_put_bytes(&all, list->files[i].name, strlen(list->files[i].name), err)))
-			rc = tk_buf_put_bytes(&all, list->files[i].content.data, list->files[i].content.len_bytes, err);
+	for (size_t i = 0; i < list->count + slots->count && !rc; i++) {
+		const struct tk_config_file *file = i < list->count ? &list->files[i] : &slots->files[i - list->count];
+
+		if (!(rc = tk_buf_put_bytes(&all, file->name, strlen(file->name), err)))
+			rc = tk_buf_put_bytes(&all, file->content.data, file->content.len_bytes, err);
+	}
 	/* Keyed, since it stands in the state directory in the clear. */
 	if (!rc)
 		rc = tk_hmac(home->ring.suite, home->ring.home_key, TK_KEY_BYTES, all.data, all.len_bytes, digest, err);
@@ -495,19 +541,20 @@ enum tk_rc
 tk_home_prepare_site(void *ctx, const struct tk_site *site, struct tk_store *store, struct tk_err *err)
 {
 	struct tk_home *home = ctx;
-	TK_AUTO(file_list_release) struct file_list list = {0};
+	TK_AUTO(file_list_release) struct file_list list = {0}, slots = {0};
 	TK_AUTO(tk_buf_release) struct tk_buf sealed = {0}, known = {0};
 	TK_AUTO(tk_fd_cleanup) int state_fd = -1;
 	char hex[2 * TK_HASH_BYTES + 1], mark[300] = "recovery-data-";
 	enum tk_rc rc;
 
 	(void)strncat(mark, site->name, sizeof(mark) - strlen(mark) - 1);
-	if ((rc = add_config_files(home, &list, err)) || (rc = add_key_files(home, &list, err)) || (rc = digest_files(home, &list, hex, err)) ||
+	if ((rc = add_config_files(home, &list, err)) || (rc = add_key_files(home, &list, err)) || (rc = add_slot_files(home, &slots, err)) ||
+	    (rc = digest_files(home, &list, &slots, hex, err)) ||
 	    (rc = open_state_dir(home, &state_fd, err)))
 		return rc;
 	if (!tk_read_file_at(state_fd, mark, sizeof(hex), &known, err) && known.len_bytes == strlen(hex) && memcmp(known.data, hex, strlen(hex)) == 0)
 		return TK_OK;
-	if ((rc = put_slots(home, store, err)) || (rc = tk_config_seal(&home->ring, list.files, list.count, &sealed, err)) ||
+	if ((rc = put_slots(home, store, err)) || (rc = drop_removed(home, store, err)) || (rc = tk_config_seal(&home->ring, list.files, list.count, &sealed, err)) ||
 	    (rc = store->ops->put_config(store, sealed.data, sealed.len_bytes, err)))
 		return rc;
 	return tk_publish_file(state_fd, mark, hex, strlen(hex), 0600, err);

@@ -67,7 +67,10 @@ TK_MUST_CHECK enum tk_rc tk_home_read_key_file(struct tk_home *home, const char 
 /* HOME/keys/<domain hex>.<kind>. */
 TK_MUST_CHECK enum tk_rc tk_home_read_record(struct tk_home *home, const struct tk_id *domain, const char *kind, struct tk_buf *out, struct tk_err *err);
 
-/* For tk_backup_opts.prepare_site (ctx: the home): gives the site the slots and the sealed configuration, unless it has these very ones. */
+/* HOME/keys/removed-slots: ids in hex, a line each, of slots that sites must not keep. */
+#define TK_REMOVED_SLOTS "removed-slots"
+/* For tk_backup_opts.prepare_site (ctx: the home): gives the site the slots and the sealed configuration, and takes removed slots from it, unless it has these
+ * very ones. */
 enum tk_rc tk_home_prepare_site(void *ctx, const struct tk_site *site, struct tk_store *store, struct tk_err *err);
 
 /* The journal of the state directory; NULL when it is not there, cannot be written or is damaged: what is told from it is then left out. */

@@ -34,6 +34,8 @@ const struct tk_option tk_options[TK_OPT_COUNT] = {
 	[TK_OPT_REPORT] = {"report", 0, "FILE", NULL, false, false, "Write the drill's report to FILE."},
 	[TK_OPT_EXPECT] = {"expect", 0, "POINT", NULL, false, false, "The point that must be the latest: the digest that was noted down."},
 	[TK_OPT_HISTORY] = {"history", 0, "EPOCH", NULL, false, false, "Which history is meant when two are open."},
+	[TK_OPT_NEW_PASSPHRASE_FILE] = {"new-passphrase-file", 0, "FILE", NULL, false, false,
+		"Read the new passphrase from the first line of FILE; --passphrase-file is for the one that there is."},
 	[TK_OPT_OUTPUT] = {"output", 0, "FILE", NULL, false, false, "Where to write it; default NAME.invite in the home."},
 	[TK_OPT_LISTEN] = {"listen", 0, "ADDRESS:PORT", NULL, true, false,
 		"Where the site's daemon listens: [::1]:7443 for IPv6, port 0 for any; may be repeated; default [::]:7443."},
@@ -114,10 +116,20 @@ const struct tk_verb tk_verbs[] = {
 	{"site rebuild", "NAME", "make a site's index anew from its files",
 		"Run on the site's machine, with --home of its daemon, which must be stopped; or at the source for a vault in a directory.", 0, 0, 1, 1, false,
 		tk_verb_site_rebuild},
-	{"key list", "", "list the key slots", NULL, 0, 0, 0, 0, false, NULL},
-	{"key add", "", "add a passphrase or a recipient", NULL, 0, 0, 0, 1, false, NULL},
-	{"key remove", "SLOT", "remove a key slot", "Copies of the slot that were made before are not revoked by this.", 0, 0, 1, 1, false, NULL},
-	{"key rotate", "", "begin a new data key", "Data that is stored stays under its old key.", 0, 0, 0, 1, false, NULL},
+	{"key list", "", "list the key slots", NULL, 0, 0, 0, 0, false, tk_verb_key_list},
+	{"key add", "[LABEL]", "add a passphrase",
+		"Asks for a passphrase that there is, then for the new one, which gets a slot of its own, here and at every site. A site that is not reached "
+		"gets it with its next backup.",
+		BIT(NEW_PASSPHRASE_FILE), 0, 0, 1, false, tk_verb_key_add},
+	{"key remove", "SLOT", "remove a key slot",
+		"SLOT is the first digits of an id of \"twinkeep key list\". The slot is removed here and at every site. Copies of it that were made before are not "
+		"revoked by this: after a passphrase became known, rotate the keys too.",
+		0, 0, 1, 1, false, tk_verb_key_remove},
+	{"key rotate", "", "begin new data keys",
+		"What is stored from now on is sealed under new keys; what is stored already stays under its old ones. Every site must be reached, since "
+		"each must have the slot with the new keys before they are used. There must be one passphrase slot only: another one could be written anew "
+		"only with its own passphrase.",
+		0, 0, 0, 0, false, tk_verb_key_rotate},
 	{"config check", "", "check the configuration",
 		"Reads twinkeep.conf and what it includes, and names every mistake with file and line and what to write instead.",
 		0, 0, 0, 0, false, tk_verb_config_check},

@@ -103,6 +103,56 @@ tk_keyring_add_domain(struct tk_keyring *ring, struct tk_id *domain, struct tk_e
 	return TK_OK;
 }
 
+/* A longer copy of a domain's data keys, with a fresh one at its end. */
+static enum tk_rc
+grow_data_keys(const struct tk_domain_keys *keys, struct tk_data_key **out, struct tk_err *err)
+{
+	size_t count = keys->data_key_count;
+	uint32_t last = count ? keys->data_keys[count - 1].key_epoch : 0;
+	struct tk_data_key *grown;
+
+	if (last == UINT32_MAX)
+		return tk_err_set(err, TK_EINVAL, "no number is left for a key epoch");
+	*out = grown = calloc(count + 1, sizeof(*grown));
+	if (!grown)
+		return tk_err_set(err, TK_ENOMEM, "no memory for a data key");
+	if (count)
+		memcpy(grown, keys->data_keys, count * sizeof(*grown));
+	grown[count].key_epoch = last + 1;
+	return tk_random_bytes(grown[count].key, sizeof(grown[count].key), err);
+}
+
+static void
+free_data_keys(struct tk_data_key *keys, size_t count)
+{
+	if (keys)
+		tk_wipe(keys, count * sizeof(*keys));
+	free(keys);
+}
+
+enum tk_rc
+tk_keyring_rotate(struct tk_keyring *ring, struct tk_err *err)
+{
+	struct tk_data_key **grown = calloc(ring->domain_count + 1, sizeof(*grown));
+	enum tk_rc rc = grown ? TK_OK : tk_err_set(err, TK_ENOMEM, "no memory for data keys");
+
+	for (size_t i = 0; i < ring->domain_count && !rc; i++)
+		rc = grow_data_keys(&ring->domains[i], &grown[i], err);
+	for (size_t i = 0; grown && i < ring->domain_count; i++) {
+		struct tk_domain_keys *domain = &ring->domains[i];
+
+		if (rc) {
+			free_data_keys(grown[i], domain->data_key_count + 1);
+			continue;
+		}
+		free_data_keys(domain->data_keys, domain->data_key_count);
+		domain->data_keys = grown[i];
+		domain->data_key_count++;
+	}
+	free(grown);
+	return rc;
+}
+
 const struct tk_domain_keys *
 tk_keyring_domain(const struct tk_keyring *ring, const struct tk_id *domain)
 {

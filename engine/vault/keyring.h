@@ -37,6 +37,9 @@ TK_MUST_CHECK enum tk_rc tk_keyring_generate(enum tk_suite suite, struct tk_keyr
 void tk_keyring_release(struct tk_keyring *ring);
 /* Adds a domain with fresh keys and key epoch 1; *domain receives its new id. Pointers into the ring's domains end here. */
 TK_MUST_CHECK enum tk_rc tk_keyring_add_domain(struct tk_keyring *ring, struct tk_id *domain, struct tk_err *err);
+/* Begins a new key epoch in every domain: what is sealed from now on is sealed under a fresh data key; the older keys stay, for reading. All or nothing. Pointers
+ * into the domains' keys end here. Errors: TK_ENOMEM, TK_EIO, TK_EINVAL (the numbers of key epochs are used up). */
+TK_MUST_CHECK enum tk_rc tk_keyring_rotate(struct tk_keyring *ring, struct tk_err *err);
 /* NULL when the ring has no such domain. */
 const struct tk_domain_keys *tk_keyring_domain(const struct tk_keyring *ring, const struct tk_id *domain);
 /* NULL when the domain has no key of that epoch; key_epoch 0 asks for the newest. */

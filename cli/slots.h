@@ -1,0 +1,22 @@
+/* slots.h -- the key slots of a home, for the verbs of `key`. */
+#ifndef TK_CLI_SLOTS_H
+#define TK_CLI_SLOTS_H
+
+#include "cli/home.h"
+
+struct tk_home_slot {
+	char file[96];                        /* below HOME/keys */
+	struct tk_slot_info info;
+};
+
+/* Machine slot first, then passphrase slots by their ids. The caller frees *out. */
+TK_MUST_CHECK enum tk_rc tk_slots_list(struct tk_home *home, struct tk_home_slot **out, size_t *count, struct tk_err *err);
+/* Asks for the passphrase and opens its slot; the caller releases *secret whatever the result. */
+TK_MUST_CHECK enum tk_rc tk_slots_unlock(struct tk_home *home, struct tk_secret *secret, struct tk_err *err);
+/* Removes a slot of the home, durably, and notes that sites must not keep it: tk_slots_push, or the next backup, tells them. */
+TK_MUST_CHECK enum tk_rc tk_slots_remove(struct tk_home *home, const struct tk_home_slot *slot, struct tk_err *err);
+/* Gives every enabled site the slots as they are now. A site that fails is told as a warning and counted: it gets them with its next backup. */
+size_t tk_slots_push(struct tk_home *home);
+json_t *tk_slots_json_id(const struct tk_id *id);
+
+#endif

@@ -54,7 +54,8 @@ head(FILE *to, const char *name, const char *section, const char *summary)
 	fprintf(to, ".\\\" Made by mkman from the tables of the program.\n.TH \"");
 	for (const char *at = name; *at; at++)
 		putc(toupper((unsigned char)*at), to);
-	fprintf(to, "\" \"%s\" \"\" \"twinkeep %s\" \"twinkeep\"\n.SH NAME\n", section, PACKAGE_VERSION);
+	/* Not justified: a long path cannot be broken. */
+	fprintf(to, "\" \"%s\" \"\" \"twinkeep %s\" \"twinkeep\"\n.ad l\n.SH NAME\n", section, PACKAGE_VERSION);
 	put(to, name);
 	fputs(" \\- ", to);
 	line(to, summary);

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "engine/base/clock.h"
+#include "engine/base/fault.h"
 #include "engine/job/backup_core.h"
 
 #define NS_PER_MS 1000000LL
@@ -16,6 +17,14 @@ tk_backup_result_release(struct tk_backup_result *result)
 {
 	free(result->sites);
 	memset(result, 0, sizeof(*result));
+}
+
+enum tk_rc
+tk_run_step(struct tk_backup *run, const char *name, struct tk_err *err)
+{
+	if (run->opts->on_step)
+		run->opts->on_step(run->opts->step_ctx, name);
+	return tk_fault_point(name, err);
 }
 
 static void
@@ -174,18 +183,19 @@ run_all(struct tk_backup *run, struct tk_err *err)
 		return rc;
 	if (run->opts->dry_run)
 		return dry_run(run, err);
-	if ((rc = open_sites(run, err)) || (rc = tk_run_settle_past(run, err)) || (rc = tk_run_settle_catalog(run, err)) ||
-	    (rc = open_pipeline(run, err)) || (rc = scan(run, err)) || (rc = tk_run_make_point(run, err)) || (rc = tk_run_publish(run, err)))
+	if ((rc = open_sites(run, err)) || (rc = tk_run_step(run, "epoch-settled", err)) || (rc = tk_run_settle_past(run, err)) ||
+	    (rc = tk_run_step(run, "past-settled", err)) || (rc = tk_run_settle_catalog(run, err)) ||
+	    (rc = tk_run_step(run, "catalog-settled", err)) || (rc = open_pipeline(run, err)) || (rc = scan(run, err)) || (rc = tk_run_make_point(run, err)) || (rc = tk_run_publish(run, err)))
 		return rc;
 	tidy(run);
-	return TK_OK;
+	return tk_run_step(run, "spool-cleaned", err);
 }
 
-enum tk_rc
-tk_backup_run(const struct tk_backup_opts *opts, struct tk_backup_result *result, struct tk_err *err)
+/* *damaged: the cached pages turned out to be of no use; a run that distrusts them makes them anew. */
+static enum tk_rc
+run_once(const struct tk_backup_opts *opts, struct tk_backup_result *result, bool distrust_catalog, bool *damaged, struct tk_err *err)
 {
-	struct tk_backup run = {.opts = opts, .result = result, .lock_fd = -1, .start_ns = tk_clock_wall_ns()};
-	int64_t began_ns = tk_clock_mono_ns();
+	struct tk_backup run = {.opts = opts, .result = result, .lock_fd = -1, .start_ns = tk_clock_wall_ns(), .distrust_catalog = distrust_catalog};
 	enum tk_rc rc;
 
 	memset(result, 0, sizeof(*result));
@@ -197,7 +207,26 @@ tk_backup_run(const struct tk_backup_opts *opts, struct tk_backup_result *result
 		rc = run_all(&run, err);
 	if (rc && run.sites)
 		tk_sites_stop(run.sites);
+	*damaged = rc == TK_ECORRUPT && run.has_current && result->point.epoch == 0;
 	run_close(&run);
+	return rc;
+}
+
+enum tk_rc
+tk_backup_run(const struct tk_backup_opts *opts, struct tk_backup_result *result, struct tk_err *err)
+{
+	int64_t began_ns = tk_clock_mono_ns();
+	struct tk_err why;
+	bool damaged = false;
+	enum tk_rc rc = run_once(opts, result, false, &damaged, &why);
+
+	if (rc && damaged && !opts->dry_run) {
+		tk_log_event(opts->log, TK_LOG_WARN, "local-state", "damaged=\"%s\"", why.text);
+		tk_backup_result_release(result);
+		rc = run_once(opts, result, true, &damaged, &why);
+	}
+	if (rc && err)
+		*err = why;
 	result->elapsed_ns = tk_clock_mono_ns() - began_ns;
 	return rc;
 }

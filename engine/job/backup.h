@@ -60,6 +60,9 @@ struct tk_backup_opts {
 	const struct tk_progress *progress;  /* may be NULL */
 	void (*on_note)(void *ctx, enum tk_scan_note note, const char *path, const struct tk_err *err);
 	void *note_ctx;
+	/* Told of each step that made something durable, by name; for tests that end the process there. May be NULL. */
+	void (*on_step)(void *ctx, const char *name);
+	void *step_ctx;
 	const struct tk_log *log;
 };
 

@@ -46,11 +46,16 @@ struct tk_backup {
 	bool has_current;
 	struct tk_catalog_current current;
 	struct tk_leftovers left;
+	bool distrust_catalog;                /* it was found damaged: made anew from a site */
+	bool any_receipt;
 
 	struct tk_page_info root;
 	struct tk_point point;
 	struct tk_buf record;
 };
+
+/* A durable step is done: tests may end the process here, or make it fail. */
+TK_MUST_CHECK enum tk_rc tk_run_step(struct tk_backup *run, const char *name, struct tk_err *err);
 
 /* backup_state.c: everything before the scan, and the cleaning up after it. */
 TK_MUST_CHECK enum tk_rc tk_run_open_state(struct tk_backup *run, struct tk_err *err);

@@ -88,17 +88,22 @@ tk_run_make_point(struct tk_backup *run, struct tk_err *err)
 	size_t made_count = 0;
 	enum tk_rc rc;
 
-	if ((rc = tk_packer_finish(run->packer, &made, &made_count, err)) || (rc = collect_packs(run, made, made_count, err)) ||
-	    (rc = seal_point(run, err)) || (rc = tk_spool_sync(run->spool, err)) || (rc = write_next(run, err)) ||
+	if ((rc = tk_packer_finish(run->packer, &made, &made_count, err)) || (rc = tk_run_step(run, "packs-complete", err)) ||
+	    (rc = collect_packs(run, made, made_count, err)) || (rc = seal_point(run, err)) || (rc = tk_spool_sync(run->spool, err)) ||
+	    (rc = tk_run_step(run, "spool-synced", err)) || (rc = write_next(run, err)) || (rc = tk_run_step(run, "next-written", err)) ||
 	    (rc = tk_journal_add_point(run->journal, &run->opts->domain, &run->point.at, run->record.data, run->record.len_bytes,
 				       TK_POINT_JOURNALED, err)))
 		return rc;
 	run->result->point = run->point.at;
 	run->result->stored_bytes += run->record.len_bytes;
+	if ((rc = tk_run_step(run, "journaled", err)))
+		return rc;
 	if (run->verdict.epoch.opened)
 		return TK_OK;
 	run->verdict.epoch.opened = true;
-	return tk_journal_set_epoch(run->journal, &run->opts->domain, &run->verdict.epoch, err);
+	if ((rc = tk_journal_set_epoch(run->journal, &run->opts->domain, &run->verdict.epoch, err)))
+		return rc;
+	return tk_run_step(run, "epoch-opened", err);
 }
 
 /* ---- receipts ---- */
@@ -148,6 +153,11 @@ ack_is_met(void *ctx)
 
 	take_reports(run);
 	judge(run);
+	for (size_t i = 0; i < run->opts->site_count && !run->any_receipt; i++) {
+		run->any_receipt = run->result->sites[i].has_receipt;
+		if (run->any_receipt && run->opts->on_step)
+			run->opts->on_step(run->opts->step_ctx, "first-receipt");
+	}
 	return run->result->ack_met || is_cancelled(run);
 }
 
@@ -157,9 +167,10 @@ mark_stored(struct tk_backup *run, struct tk_err *err)
 	enum tk_rc rc;
 
 	if ((rc = tk_journal_set_state(run->journal, &run->opts->domain, &run->point.at, TK_POINT_STORED, err)) ||
-	    (rc = tk_catalog_advance(run->catalog, &run->point.at, err)))
+	    (rc = tk_run_step(run, "marked-stored", err)) || (rc = tk_catalog_advance(run->catalog, &run->point.at, err)) ||
+	    (rc = tk_run_step(run, "catalog-advanced", err)) || (rc = tk_dedup_commit(run->dedup, err)))
 		return rc;
-	return tk_dedup_commit(run->dedup, err);
+	return tk_run_step(run, "dedup-committed", err);
 }
 
 static enum tk_rc
@@ -192,5 +203,8 @@ tk_run_publish(struct tk_backup *run, struct tk_err *err)
 	judge(run);
 	for (size_t i = 0; i < run->opts->site_count; i++)
 		any |= run->result->sites[i].has_receipt;
-	return any ? mark_stored(run, err) : no_receipt(run, err);
+	if (!any)
+		return no_receipt(run, err);
+	rc = tk_run_step(run, "published", err);
+	return rc ? rc : mark_stored(run, err);
 }

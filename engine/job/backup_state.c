@@ -7,6 +7,7 @@
 #include "engine/base/hex.h"
 #include "engine/fsio/openat.h"
 #include "engine/fsio/publish.h"
+#include "engine/fsio/rmtree.h"
 #include "engine/job/backup_core.h"
 #include "engine/job/rebuild.h"
 
@@ -89,7 +90,45 @@ held_by_a_site(struct tk_backup *run, const struct tk_head *at)
 	return held;
 }
 
-/* A journaled point is sent again, byte for byte; where no site can take it any more it ends as abandoned, and its sequence stays used. */
+/* The index of chunks may name what no site has any more, which would spoil the next point like this one: it is made anew from what sites do have. */
+static enum tk_rc
+forget_dedup(struct tk_backup *run, struct tk_err *err)
+{
+	const struct tk_backup_opts *opts = run->opts;
+	TK_AUTO(tk_fd_cleanup) int dirfd = open(opts->state_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	char hex[2 * TK_ID_BYTES + 1], path[sizeof(hex) + 32];
+	enum tk_rc rc;
+
+	if (dirfd < 0)
+		return tk_err_errno(err, TK_EIO, "state directory %s", opts->state_dir);
+	tk_hex_encode(opts->domain.b, sizeof(opts->domain.b), hex);
+	(void)snprintf(path, sizeof(path), "domains/%s/dedup", hex);
+	tk_dedup_cleanup(&run->dedup);
+	if ((rc = tk_rmtree_at(dirfd, path, err)))
+		return rc;
+	return tk_dedup_open(opts->state_dir, &opts->domain, opts->ring->suite, run->packs, &run->dedup, &run->dedup_fresh, err);
+}
+
+/* Is any site still there, after it was offered the point? If so its refusal counts. */
+static enum tk_rc
+some_site_answered(struct tk_backup *run, struct tk_err *err)
+{
+	struct tk_site_report report;
+	struct tk_err why;
+
+	(void)tk_err_set(&why, TK_EUNREACH, "no site is reachable");
+	for (size_t i = 0; i < run->opts->site_count; i++) {
+		tk_sites_report(run->sites, i, &report);
+		if (report.phase == TK_SITE_OPEN)
+			return TK_OK;
+		if (report.failure.rc)
+			why = report.failure;
+	}
+	return tk_err_set(err, why.rc, "the point of an interrupted run waits to be sent: %s", why.text);
+}
+
+/* A journaled point is sent again, byte for byte; where no site can take it any more it ends as abandoned, and its sequence stays used. While no site answers
+ * it stays journaled. */
 static enum tk_rc
 settle_point(struct tk_backup *run, const struct tk_journal_point *point, struct tk_err *err)
 {
@@ -101,10 +140,13 @@ settle_point(struct tk_backup *run, const struct tk_journal_point *point, struct
 		rc = tk_catalog_advance(run->catalog, &point->at, err);
 		return rc == TK_ENOENT ? TK_OK : rc;
 	}
-	tk_log_event(run->opts->log, TK_LOG_WARN, "abandoned", "sequence=%llu", (unsigned long long)point->at.sequence);
-	if ((rc = tk_journal_set_state(run->journal, &run->opts->domain, &point->at, TK_POINT_ABANDONED, err)))
+	if ((rc = some_site_answered(run, err)))
 		return rc;
-	return tk_catalog_drop_next(run->catalog, err);
+	tk_log_event(run->opts->log, TK_LOG_WARN, "abandoned", "sequence=%llu", (unsigned long long)point->at.sequence);
+	if ((rc = tk_journal_set_state(run->journal, &run->opts->domain, &point->at, TK_POINT_ABANDONED, err)) ||
+	    (rc = tk_catalog_drop_next(run->catalog, err)))
+		return rc;
+	return forget_dedup(run, err);
 }
 
 static enum tk_rc
@@ -229,6 +271,26 @@ read_index(struct tk_backup *run, int fd, uint64_t len, struct tk_pack_index **o
 	return tk_pack_index_read(run->keys, header, tail.data, want, len, out, err);
 }
 
+/* Every blob against its digest: a pack that was damaged in the spool must not be built on. */
+static enum tk_rc
+check_blobs(struct tk_opener *opener, const struct tk_pack_index *index, int fd, struct tk_err *err)
+{
+	TK_AUTO(tk_buf_release) struct tk_buf sealed = {0};
+
+	for (uint32_t i = 0; i < index->blob_count; i++) {
+		const struct tk_blob_info *info = &index->blobs[i];
+		size_t got = 0;
+		enum tk_rc rc;
+
+		tk_buf_clear(&sealed);
+		if ((rc = tk_buf_reserve(&sealed, info->sealed_bytes, err)) ||
+		    (rc = tk_pread_full(fd, sealed.data, info->sealed_bytes, info->offset_bytes, &got, "pack", err)) ||
+		    (rc = tk_check_blob(opener, index, i, sealed.data, got, err)))
+			return rc;
+	}
+	return TK_OK;
+}
+
 /* Reads a leftover pack's contents blob into the dedup index. */
 static enum tk_rc
 adopt_pack(struct tk_backup *run, const struct tk_pack_name *name, struct tk_err *err)
@@ -248,7 +310,7 @@ adopt_pack(struct tk_backup *run, const struct tk_pack_name *name, struct tk_err
 	if (index->blob_count == 0 || index->blobs[index->blob_count - 1].type != TK_BLOB_CONTENTS)
 		return tk_err_set(err, TK_ENOENT, "no contents");
 	info = &index->blobs[index->blob_count - 1];
-	if ((rc = tk_opener_new(&opener, err)) || (rc = tk_buf_reserve(&sealed, info->sealed_bytes, err)) ||
+	if ((rc = tk_opener_new(&opener, err)) || (rc = check_blobs(opener, index, fd, err)) || (rc = tk_buf_reserve(&sealed, info->sealed_bytes, err)) ||
 	    (rc = tk_pread_full(fd, sealed.data, info->sealed_bytes, info->offset_bytes, &got, "pack", err)) ||
 	    (rc = tk_open_blob(opener, index, index->blob_count - 1, sealed.data, got, &plain, err)) ||
 	    (rc = tk_packtab_intern(run->packs, name, &number, err)) ||
@@ -282,12 +344,29 @@ adopt_leftovers(struct tk_backup *run, struct tk_err *err)
 	return rc;
 }
 
+/* The epoch counts as opened only by a point that is stored: an opening that was abandoned with its point is told again. */
+static enum tk_rc
+settle_opening(struct tk_backup *run, struct tk_err *err)
+{
+	struct tk_journal_point *points = NULL;
+	size_t count = 0;
+	enum tk_rc rc = tk_journal_points(run->journal, &run->opts->domain, &points, &count, err);
+
+	run->verdict.epoch.opened = false;
+	for (size_t i = 0; i < count && !rc; i++)
+		run->verdict.epoch.opened |= points[i].state == TK_POINT_STORED && points[i].at.epoch == run->verdict.epoch.epoch;
+	free(points);
+	return rc;
+}
+
 enum tk_rc
 tk_run_settle_past(struct tk_backup *run, struct tk_err *err)
 {
-	enum tk_rc rc = settle_points(run, err);
+	enum tk_rc rc;
 
-	return rc ? rc : adopt_leftovers(run, err);
+	if ((rc = settle_points(run, err)) || (rc = settle_opening(run, err)))
+		return rc;
+	return adopt_leftovers(run, err);
 }
 
 void
@@ -331,7 +410,7 @@ tk_run_settle_catalog(struct tk_backup *run, struct tk_err *err)
 	rc = tk_catalog_current(run->catalog, &run->current, err);
 	if (rc && rc != TK_ENOENT && rc != TK_ECORRUPT)
 		return rc;
-	fits = !rc && stored.epoch && memcmp(&run->current.at, &stored, sizeof(stored)) == 0;
+	fits = !rc && !run->distrust_catalog && stored.epoch && memcmp(&run->current.at, &stored, sizeof(stored)) == 0;
 	if (stored.epoch && !fits) {
 		run->result->rebuilt = true;
 		tk_log_event(run->opts->log, TK_LOG_INFO, "rebuild", "sequence=%llu", (unsigned long long)stored.sequence);

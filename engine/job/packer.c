@@ -454,7 +454,9 @@ meta_target(struct tk_packer *packer, struct pack_out **target, struct tk_err *e
 			if ((rc = need_data_pack(packer, err)))
 				return rc;
 			*target = packer->data_pack;
-			return TK_OK;
+			/* It may just have been full, and the next one is for data alone. */
+			if (packer->data_pack->head.type == TK_PACK_MIXED)
+				return TK_OK;
 		}
 		if ((rc = open_pack(packer, TK_PACK_META, &packer->meta_pack, err)))
 			return rc;

@@ -57,8 +57,8 @@ tk_restore_path(const struct tk_restore *restore, const struct tk_entry *entry, 
 	return entry->path + cut;
 }
 
-const struct tk_group_row *
-tk_restore_group(const struct tk_restore *restore, uint64_t group)
+static struct tk_group_row *
+find_group(const struct tk_restore *restore, uint64_t group)
 {
 	size_t low = 0, high = restore->group_count;
 
@@ -75,11 +75,28 @@ tk_restore_group(const struct tk_restore *restore, uint64_t group)
 	return NULL;
 }
 
+const struct tk_group_row *
+tk_restore_group(const struct tk_restore *restore, uint64_t group)
+{
+	return find_group(restore, group);
+}
+
+void
+tk_restore_group_failed(struct tk_restore *restore, uint64_t group)
+{
+	struct tk_group_row *row;
+
+	pthread_mutex_lock(&restore->lock);
+	if ((row = find_group(restore, group)))
+		row->failed = true;
+	pthread_mutex_unlock(&restore->lock);
+}
+
 static enum tk_rc
 add_group(struct tk_restore *restore, const struct tk_entry *entry, struct tk_err *err)
 {
 	size_t at = restore->group_count;
-	struct tk_group_row row = {entry->hardlink_group, NULL, entry->path_bytes};
+	struct tk_group_row row = {.group = entry->hardlink_group, .path_bytes = entry->path_bytes};
 
 	if (restore->group_count == restore->group_cap) {
 		size_t cap = restore->group_cap ? restore->group_cap * 2 : 64;
@@ -424,6 +441,7 @@ tk_restore_run(const struct tk_restore_opts *opts, struct tk_restore_result *res
 	memset(result, 0, sizeof(*result));
 	(void)pthread_mutex_init(&restore.lock, NULL);
 	(void)pthread_mutex_init(&restore.large, NULL);
+	(void)pthread_mutex_init(&restore.ways, NULL);
 	rc = restore_all(&restore, err);
 	result->found = atomic_load(&restore.found_any);
 	result->damaged |= rc == TK_ECORRUPT || rc == TK_EMISSING;
@@ -438,5 +456,6 @@ tk_restore_run(const struct tk_restore_opts *opts, struct tk_restore_result *res
 	free(restore.paths);
 	(void)pthread_mutex_destroy(&restore.lock);
 	(void)pthread_mutex_destroy(&restore.large);
+	(void)pthread_mutex_destroy(&restore.ways);
 	return rc;
 }

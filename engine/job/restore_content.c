@@ -6,6 +6,8 @@
 #include "engine/vault/segmap.h"
 
 #define READ_BYTES (1u << 20)
+/* From here on a file is restored while no other one of its kind is: each needs memory for a segment. */
+#define LARGE_BYTES (4u << 20)
 
 static enum tk_rc
 need_window(struct tk_restore_worker *worker, size_t len_bytes, struct tk_err *err)
@@ -213,10 +215,10 @@ tk_restore_content(struct tk_restore_worker *worker, const struct tk_entry *entr
 {
 	enum tk_rc rc;
 
-	if (entry->kind != TK_CONTENT_SEGMENTS)
+	if (entry->kind != TK_CONTENT_SEGMENTS && entry->meta.size_bytes < LARGE_BYTES)
 		return restore_inline(worker, entry, sink, err);
 	pthread_mutex_lock(&worker->restore->large);
-	rc = restore_segments(worker, entry, sink, err);
+	rc = entry->kind == TK_CONTENT_SEGMENTS ? restore_segments(worker, entry, sink, err) : restore_inline(worker, entry, sink, err);
 	/* The memory of a segment is given back: other workers need theirs. */
 	free(worker->window);
 	worker->window = NULL;

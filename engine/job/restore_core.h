@@ -17,6 +17,7 @@ struct tk_group_row {
 	uint64_t group;
 	char *path;                           /* owned; as in the manifest */
 	size_t path_bytes;
+	bool failed;                          /* it is not in place: nothing may become a link of what lies there */
 };
 
 struct tk_restore {
@@ -31,6 +32,7 @@ struct tk_restore {
 
 	pthread_mutex_t lock;                 /* result and groups */
 	pthread_mutex_t large;                /* one large file at a time: it needs a segment of memory */
+	pthread_mutex_t ways;                 /* held while directories are made in the place of something else */
 	struct tk_group_row *groups;
 	size_t group_count, group_cap;
 	struct tk_queue *work;                /* leaf pages */
@@ -61,6 +63,8 @@ bool tk_restore_wants(const struct tk_restore *restore, const struct tk_entry *e
 const char *tk_restore_path(const struct tk_restore *restore, const struct tk_entry *entry, size_t *len_bytes);
 /* True when this caller restores the group's content; else another name does, and this one becomes a link of it later. */
 TK_MUST_CHECK enum tk_rc tk_restore_claim_group(struct tk_restore *restore, const struct tk_entry *entry, bool *claimed, struct tk_err *err);
+/* The group's first name could not be restored. */
+void tk_restore_group_failed(struct tk_restore *restore, uint64_t group);
 const struct tk_group_row *tk_restore_group(const struct tk_restore *restore, uint64_t group);
 
 /* A walk over the point's entries, narrowed to what was asked for. The loader is the walk's own. */

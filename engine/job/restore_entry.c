@@ -1,3 +1,4 @@
+#include <string.h>
 #include <unistd.h>
 
 #include "engine/fsio/openat.h"
@@ -79,11 +80,9 @@ count_file(struct tk_restore *restore, uint64_t bytes, uint64_t reused_bytes)
 static enum tk_rc
 restore_regular(struct tk_restore_worker *worker, const struct tk_entry *entry, const char *path, size_t path_bytes, struct tk_err *err)
 {
-	bool claimed = true, reused;
+	bool reused;
 	enum tk_rc rc;
 
-	if (entry->hardlink_group && ((rc = tk_restore_claim_group(worker->restore, entry, &claimed, err)) || !claimed))
-		return rc;
 	if ((rc = reuse_existing(worker, entry, path, path_bytes, &reused, err)) ||
 	    (!reused && (rc = write_new(worker, entry, path, path_bytes, err))))
 		return rc;
@@ -114,22 +113,87 @@ restore_special(struct tk_restore_worker *worker, const struct tk_entry *entry, 
 	return TK_OK;
 }
 
+static enum tk_rc
+make_dir(struct tk_restore_worker *worker, const char *path, size_t path_bytes, struct tk_err *err)
+{
+	enum tk_rc rc;
+
+	/* Two workers that both find the same file in the way must not take away each other's directory. */
+	pthread_mutex_lock(&worker->restore->ways);
+	rc = tk_target_mkdir(worker->target, path, path_bytes, err);
+	pthread_mutex_unlock(&worker->restore->ways);
+	return rc;
+}
+
+static enum tk_rc
+restore_one(struct tk_restore_worker *worker, const struct tk_entry *entry, struct tk_err *err)
+{
+	size_t path_bytes;
+	const char *path = tk_restore_path(worker->restore, entry, &path_bytes);
+
+	if (entry->meta.type == TK_FT_DIR)
+		return make_dir(worker, path, path_bytes, err);
+	if (entry->meta.type == TK_FT_REG)
+		return restore_regular(worker, entry, path, path_bytes, err);
+	return restore_special(worker, entry, path, path_bytes, err);
+}
+
+static bool
+is_below_a_root(const struct tk_point_body *body, const struct tk_entry *entry)
+{
+	for (size_t i = 0; i < body->root_count; i++) {
+		const char *root = body->roots[i];
+
+		while (*root == '/')
+			root++;
+		if (tk_path_is_below(entry->path, entry->path_bytes, root, strlen(root)))
+			return true;
+	}
+	return false;
+}
+
+/* Pages are restored side by side: another worker may not have come yet to the directory that this entry needs, and something else lie in its place. What is above an
+ * entry in the manifest is a directory of the manifest. */
+static enum tk_rc
+make_way(struct tk_restore_worker *worker, const struct tk_entry *entry, struct tk_err *err)
+{
+	const struct tk_restore *restore = worker->restore;
+	struct tk_entry above = {.path = entry->path};
+
+	tk_target_forget(worker->target);
+	for (size_t i = 0; i < entry->path_bytes; i++) {
+		const char *path;
+		size_t path_bytes;
+		enum tk_rc rc;
+
+		above.path_bytes = i;
+		if (entry->path[i] != '/' || !is_below_a_root(restore->opts->body, &above) || !tk_restore_wants(restore, &above))
+			continue;
+		path = tk_restore_path(restore, &above, &path_bytes);
+		if ((rc = make_dir(worker, path, path_bytes, err)))
+			return rc;
+	}
+	return TK_OK;
+}
+
 void
 tk_restore_entry(struct tk_restore_worker *worker, const struct tk_entry *entry)
 {
+	struct tk_restore *restore = worker->restore;
+	bool has_group = entry->meta.type == TK_FT_REG && entry->hardlink_group, claimed = true;
 	struct tk_err err;
-	size_t path_bytes;
-	const char *path = tk_restore_path(worker->restore, entry, &path_bytes);
-	enum tk_rc rc;
+	enum tk_rc rc = has_group ? tk_restore_claim_group(restore, entry, &claimed, &err) : TK_OK;
 
-	if (entry->meta.type == TK_FT_DIR)
-		rc = tk_target_mkdir(worker->target, path, path_bytes, &err);
-	else if (entry->meta.type == TK_FT_REG)
-		rc = restore_regular(worker, entry, path, path_bytes, &err);
-	else
-		rc = restore_special(worker, entry, path, path_bytes, &err);
+	if (!rc && !claimed)
+		return;
+	if (!rc)
+		rc = restore_one(worker, entry, &err);
+	if ((rc == TK_ENOTSAFE || rc == TK_ENOENT) && !restore->fresh && !(rc = make_way(worker, entry, &err)))
+		rc = restore_one(worker, entry, &err);
+	if (rc && has_group)
+		tk_restore_group_failed(restore, entry->hardlink_group);
 	if (rc == TK_ENOSPC || rc == TK_ENOMEM || rc == TK_EUNREACH || rc == TK_ECANCELLED || rc == TK_EKEY)
-		tk_restore_fail(worker->restore, &err);
+		tk_restore_fail(restore, &err);
 	else if (rc)
-		tk_restore_fault(worker->restore, entry->path, &err);
+		tk_restore_fault(restore, entry->path, &err);
 }

@@ -1,6 +1,7 @@
 #include "engine/job/site_publish.h"
 
 #include <string.h>
+#include <time.h>
 
 #include "engine/base/hex.h"
 #include "engine/crypto/hash.h"
@@ -9,6 +10,7 @@
 /* A site that misses packs level by level asks again after each; more rounds than this mean that sending does not help. */
 #define ROUNDS_MAX 64
 #define RELAY_PIECE_BYTES (1u << 20)
+#define RELAY_WAIT_MS 50
 
 enum tk_rc
 tk_site_send_pack(struct tk_site_publish *request, const struct tk_pack_name *name, struct tk_err *err)
@@ -50,6 +52,26 @@ copy_to_spool(struct tk_site_publish *request, struct tk_store *from, const stru
 	return rc;
 }
 
+/* Another site's worker may be fetching the same pack just now: then its copy is waited for, or made here once it gave up. */
+static enum tk_rc
+bring_to_spool(struct tk_site_publish *request, struct tk_store *from, const struct tk_pack_name *name, struct tk_err *err)
+{
+	const struct timespec pause = {0, RELAY_WAIT_MS * 1000000L};
+	enum tk_rc rc;
+
+	while ((rc = copy_to_spool(request, from, name, err)) == TK_EEXIST) {
+		TK_AUTO(tk_fd_cleanup) int fd = -1;
+		uint64_t len = 0;
+
+		if (request->stop && atomic_load(request->stop))
+			return tk_err_set(err, TK_ECANCELLED, "interrupted");
+		(void)nanosleep(&pause, NULL);
+		if (!tk_spool_read(request->spool, name, &fd, &len, NULL))
+			return TK_OK;
+	}
+	return rc;
+}
+
 static enum tk_rc
 relay_pack(struct tk_site_publish *request, const struct tk_pack_name *name, struct tk_err *err)
 {
@@ -62,11 +84,16 @@ relay_pack(struct tk_site_publish *request, const struct tk_pack_name *name, str
 
 		if (i == request->self || site->open(site, &from, err))
 			continue;
-		rc = copy_to_spool(request, from, name, err);
-		if (!rc)
-			return tk_site_send_pack(request, name, err);
-		if (rc == TK_ENOSPC || rc == TK_ENOMEM)
+		rc = bring_to_spool(request, from, name, err);
+		if (rc == TK_ENOSPC || rc == TK_ENOMEM || rc == TK_ECANCELLED)
 			return rc;
+		if (rc)
+			continue;
+		rc = tk_site_send_pack(request, name, err);
+		if (rc != TK_ECORRUPT && rc != TK_ENOENT)
+			return rc;
+		/* That site's copy is damaged: the next one sends its own. */
+		(void)!tk_spool_remove(request->spool, name, NULL);
 	}
 	tk_hex_encode(name->b, sizeof(name->b), hex);
 	return tk_err_set(err, TK_EMISSING, "pack %s is neither in the spool nor at another site", hex);

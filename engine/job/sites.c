@@ -201,8 +201,8 @@ do_catch_up(struct worker *worker, struct work *work, struct tk_err *err)
 		if ((rc = tk_journal_get_point(journal, worker->sites->opts.domain, &points[i].at, &record, err)))
 			break;
 		rc = tk_site_publish(&request, &points[i].at, record.data, record.len_bytes, &receipt, err);
-		/* An older point whose packs nobody has any more does not keep the site from the newer ones. */
-		if (rc == TK_EMISSING)
+		/* An older point whose packs nobody has any more, or has whole, does not keep the site from the newer ones. */
+		if (rc == TK_EMISSING || rc == TK_ECORRUPT)
 			rc = TK_OK;
 		else if (!rc)
 			done++;

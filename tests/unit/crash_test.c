@@ -1,0 +1,381 @@
+/* Runs that are killed, interrupted, or find their local state lost or damaged: the next one succeeds, points never fork, what was acknowledged comes back. */
+#include "tests/unit/unit.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "tests/unit/job_fixture.h"
+#include "tests/unit/tree_kit.h"
+
+#define VERSIONS_MAX 200
+
+static const char *const steps[] = {"epoch-settled", "past-settled", "catalog-settled", "packs-complete", "spool-synced", "next-written", "journaled",
+	"epoch-opened", "first-receipt", "published", "marked-stored", "catalog-advanced", "dedup-committed", "spool-cleaned"};
+#define STEPS (sizeof(steps) / sizeof(steps[0]))
+
+/* What the tree was at each attempt, and which attempts were acknowledged. */
+struct history {
+	char *listings[VERSIONS_MAX];
+	struct tk_head acknowledged[VERSIONS_MAX]; /* epoch 0: it was not */
+	size_t count;
+};
+
+static char *
+note_tree(struct job_box *box, struct history *history)
+{
+	assert_true(history->count < VERSIONS_MAX);
+	history->listings[history->count] = tree_list(box->tree, 1);
+	memset(&history->acknowledged[history->count], 0, sizeof(history->acknowledged[0]));
+	return history->listings[history->count++];
+}
+
+static void
+backup_and_note(struct job_box *box, struct history *history)
+{
+	char *listing = note_tree(box, history);
+
+	job_backup_ok(box);
+	history->acknowledged[history->count - 1] = box->result.point;
+	job_check_point(box, &box->result.point, listing, 0);
+}
+
+static char *
+restored_listing(struct job_box *box, const struct tk_head *at)
+{
+	char target[128], *listing;
+	struct job_restore how = {.target = target};
+	struct tk_restore_result result;
+	struct tk_err err;
+
+	(void)scratch_path(box->scratch, "some", target, sizeof(target));
+	if (job_restore(box, at, &how, &result, &err))
+		fail_msg("restoring: %s", err.text);
+	assert_true(result.verified);
+	listing = tree_list(target, 1);
+	job_shell(box, "rm -rf \"$4/some\"");
+	return listing;
+}
+
+/* Points ascend, none is there twice; each is exactly what the tree was at some attempt; the acknowledged ones are all there. */
+static void
+check_history(struct job_box *box, struct history *history, size_t site)
+{
+	size_t count = 0, found = 0, acknowledged = 0;
+	struct tk_store_point *points = job_points(box, site, &count);
+
+	for (size_t i = 0; i < count; i++) {
+		char *listing = restored_listing(box, &points[i].at);
+		bool known = false;
+
+		for (size_t k = 0; k < history->count; k++)
+			known |= strcmp(listing, history->listings[k]) == 0;
+		assert_true(known);
+		free(listing);
+		if (i > 0)
+			assert_true(points[i].at.sequence > points[i - 1].at.sequence);
+		for (size_t k = 0; k < history->count; k++)
+			found += history->acknowledged[k].epoch && memcmp(&history->acknowledged[k], &points[i].at, sizeof(points[i].at)) == 0;
+	}
+	for (size_t k = 0; k < history->count; k++)
+		acknowledged += history->acknowledged[k].epoch != 0;
+	assert_int_equal(found, acknowledged);
+	free(points);
+}
+
+static void
+forget(struct history *history)
+{
+	for (size_t i = 0; i < history->count; i++)
+		free(history->listings[i]);
+	free(history);
+}
+
+static struct history *
+begin(struct job_box *box, struct dice *dice)
+{
+	struct history *history = calloc(1, sizeof(*history));
+
+	assert_non_null(history);
+	tree_fill(box->tree, dice);
+	return history;
+}
+
+static void
+die_at(void *ctx, const char *name)
+{
+	if (strcmp(ctx, name) == 0)
+		(void)kill(getpid(), SIGKILL);
+}
+
+/* A run in a process of its own, killed at a step (or, with NULL, after some time). */
+static void
+killed_backup(struct job_box *box, const char *step, struct dice *dice)
+{
+	struct timespec time = {0, (long)(dice_below(dice, 60) + 1) * 1000000L};
+	int status = 0;
+	pid_t pid;
+
+	job_close(box);
+	pid = fork();
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		struct tk_err err;
+		char name[32];
+
+		if (step) {
+			(void)snprintf(name, sizeof(name), "%s", step);
+			box->opts.on_step = die_at;
+			box->opts.step_ctx = name;
+		}
+		_exit(job_backup(box, &err) ? 1 : 0);
+	}
+	if (!step) {
+		(void)nanosleep(&time, NULL);
+		(void)kill(pid, SIGKILL);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+}
+
+static void
+kill_at_every_step(struct job_box *box, struct history *history, struct dice *dice)
+{
+	for (size_t i = 0; i < STEPS; i++) {
+		tree_edit(box->tree, dice, 4);
+		note_tree(box, history);
+		killed_backup(box, steps[i], dice);
+		if (i % 2)
+			tree_edit(box->tree, dice, 4);
+		backup_and_note(box, history);
+	}
+}
+
+static void
+a_run_that_was_killed_at_any_step_is_made_good_by_the_next(void **state)
+{
+	struct job_box *box = *state;
+	struct dice dice = {1};
+	struct history *history = begin(box, &dice);
+
+	job_add_sites(box, 2);
+	killed_backup(box, "journaled", &dice);
+	note_tree(box, history);
+	kill_at_every_step(box, history, &dice);
+	check_history(box, history, 0);
+	check_history(box, history, 1);
+	forget(history);
+}
+
+static void
+a_run_that_was_killed_at_any_time_is_made_good_by_the_next(void **state)
+{
+	struct job_box *box = *state;
+	struct dice dice = {2};
+	struct history *history = begin(box, &dice);
+	const char *rounds = getenv("TK_ROUNDS");
+
+	for (size_t i = 0; i < (rounds ? 60 : 12); i++) {
+		tree_edit(box->tree, &dice, 6);
+		note_tree(box, history);
+		killed_backup(box, NULL, &dice);
+		if (i % 3)
+			tree_edit(box->tree, &dice, 3);
+		if (i % 4 == 3)
+			backup_and_note(box, history);
+	}
+	backup_and_note(box, history);
+	check_history(box, history, 0);
+	forget(history);
+}
+
+struct canceller {
+	atomic_bool flag;
+	unsigned after_us;
+};
+
+static void *
+cancel_main(void *arg)
+{
+	struct canceller *canceller = arg;
+	struct timespec time = {0, (long)canceller->after_us * 1000L};
+
+	(void)nanosleep(&time, NULL);
+	atomic_store(&canceller->flag, true);
+	return NULL;
+}
+
+static void
+an_interrupted_run_leaves_its_packs_to_the_next(void **state)
+{
+	struct job_box *box = *state;
+	struct dice dice = {3};
+	struct history *history = begin(box, &dice);
+	size_t cancelled = 0;
+
+	box->opts.pack_plain_bytes = 6000;
+	for (unsigned i = 0; i < 16; i++) {
+		struct canceller canceller = {.after_us = i * 4000 + 1};
+		pthread_t thread;
+		struct tk_err err;
+		enum tk_rc rc;
+
+		tree_edit(box->tree, &dice, 4);
+		job_open(box);
+		box->opts.cancel = &canceller.flag;
+		note_tree(box, history);
+		assert_int_equal(pthread_create(&thread, NULL, cancel_main, &canceller), 0);
+		rc = job_backup(box, &err);
+		pthread_join(thread, NULL);
+		box->opts.cancel = NULL;
+		if (rc != TK_OK && rc != TK_ECANCELLED)
+			fail_msg("interrupted: %s", err.text);
+		cancelled += rc == TK_ECANCELLED;
+		if (!rc)
+			history->acknowledged[history->count - 1] = box->result.point;
+		if (i % 4 == 3)
+			backup_and_note(box, history);
+	}
+	assert_true(cancelled > 0);
+	check_history(box, history, 0);
+	forget(history);
+}
+
+static void
+complete_packs_of_a_killed_run_are_used_again(void **state)
+{
+	struct job_box *box = *state;
+	struct dice dice = {4};
+	char path[160];
+
+	box->opts.chunk_min_bytes = 2048;
+	box->opts.chunk_avg_bytes = 4096;
+	box->opts.chunk_max_bytes = 8192;
+	for (unsigned i = 0; i < 8; i++) {
+		(void)snprintf(path, sizeof(path), "%s/big%u", box->tree, i);
+		tree_write(path, &dice, 40000);
+	}
+	killed_backup(box, "spool-synced", &dice);
+	job_backup_ok(box);
+	/* Pieces under 2 KiB are not looked up. */
+	assert_true(box->result.literal_bytes < 8 * 2048);
+	assert_true(box->result.stored_bytes > 60000);
+}
+
+/* ---- lost and damaged state ---- */
+
+static void
+lose(struct job_box *box, struct history *history, const char *command, uint64_t epoch, uint64_t stored_max_bytes)
+{
+	char *listing;
+
+	job_shell(box, command);
+	listing = note_tree(box, history);
+	job_backup_ok(box);
+	history->acknowledged[history->count - 1] = box->result.point;
+	assert_int_equal(box->result.point.epoch, epoch);
+	assert_true(box->result.stored_bytes < stored_max_bytes);
+	job_check_point(box, &box->result.point, listing, 0);
+}
+
+static void
+lost_state_costs_little_and_loses_nothing(void **state)
+{
+	struct job_box *box = *state;
+	struct dice dice = {5};
+	struct history *history = begin(box, &dice);
+
+	backup_and_note(box, history);
+	lose(box, history, "rm -rf \"$2\"", 2, 4000);
+	assert_true(box->result.rebuilt);
+	lose(box, history, "rm \"$3/current\"", 2, 4000);
+	lose(box, history, "rm -rf \"$3/bundles\"", 2, 4000);
+	lose(box, history, "rm -rf \"$3/dedup\"", 2, 4000);
+	lose(box, history, "rm -rf \"$3/sig\" \"$3/meta\"", 2, 4000);
+	tree_edit(box->tree, &dice, 10);
+	lose(box, history, "rm \"$2\"/catalog.db*", 3, UINT64_MAX);
+	tree_edit(box->tree, &dice, 10);
+	lose(box, history, "rm -rf \"$2\"", 4, UINT64_MAX);
+	tree_edit(box->tree, &dice, 10);
+	backup_and_note(box, history);
+	check_history(box, history, 0);
+	forget(history);
+}
+
+#define FLIP "find \"$2\" -type f -path \"*/%s*\" | while read f; do s=$(stat -c %%s \"$f\"); " \
+	"printf '\\377\\377\\377' | dd of=\"$f\" bs=1 seek=$((s / 2)) conv=notrunc 2>/dev/null; done"
+#define CUT "find \"$2\" -type f -path \"*/%s*\" | while read f; do s=$(stat -c %%s \"$f\"); truncate -s $((s / 2)) \"$f\"; done"
+
+static void
+damaged_state_never_makes_a_wrong_point(void **state)
+{
+	static const char *const parts[] = {"current", "bundles/", "dedup/", "sig/", "meta/", "catalog.db"};
+	struct job_box *box = *state;
+	struct dice dice = {6};
+	struct history *history = begin(box, &dice);
+
+	box->opts.signature = TK_SIGNATURE_AT_ONCE;
+	backup_and_note(box, history);
+	for (size_t i = 0; i < 2 * sizeof(parts) / sizeof(parts[0]); i++) {
+		char command[512];
+		struct tk_err err;
+
+		if (i % 2)
+			(void)snprintf(command, sizeof(command), CUT, parts[i / 2]);
+		else
+			(void)snprintf(command, sizeof(command), FLIP, parts[i / 2]);
+		tree_edit(box->tree, &dice, 6);
+		job_shell(box, command);
+		note_tree(box, history);
+		if (job_backup(box, &err) == TK_OK) {
+			history->acknowledged[history->count - 1] = box->result.point;
+			job_check_point(box, &box->result.point, history->listings[history->count - 1], 0);
+		} else {
+			fail_msg("%s: %s", command, err.text);
+		}
+	}
+	check_history(box, history, 0);
+	forget(history);
+}
+
+static void
+a_damaged_spool_is_not_built_on(void **state)
+{
+	struct job_box *box = *state;
+	struct dice dice = {7};
+	struct history *history = begin(box, &dice);
+	char command[512];
+
+	(void)snprintf(command, sizeof(command), FLIP, "spool/");
+	note_tree(box, history);
+	killed_backup(box, "spool-synced", &dice);
+	job_shell(box, command);
+	backup_and_note(box, history);
+	tree_edit(box->tree, &dice, 6);
+	note_tree(box, history);
+	killed_backup(box, "journaled", &dice);
+	job_shell(box, command);
+	backup_and_note(box, history);
+	check_history(box, history, 0);
+	forget(history);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(a_run_that_was_killed_at_any_step_is_made_good_by_the_next, job_setup, job_teardown),
+		cmocka_unit_test_setup_teardown(a_run_that_was_killed_at_any_time_is_made_good_by_the_next, job_setup, job_teardown),
+		cmocka_unit_test_setup_teardown(an_interrupted_run_leaves_its_packs_to_the_next, job_setup, job_teardown),
+		cmocka_unit_test_setup_teardown(complete_packs_of_a_killed_run_are_used_again, job_setup, job_teardown),
+		cmocka_unit_test_setup_teardown(lost_state_costs_little_and_loses_nothing, job_setup, job_teardown),
+		cmocka_unit_test_setup_teardown(damaged_state_never_makes_a_wrong_point, job_setup, job_teardown),
+		cmocka_unit_test_setup_teardown(a_damaged_spool_is_not_built_on, job_setup, job_teardown),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -219,7 +219,8 @@ named_packs(struct tk_backup *run, struct tk_pack_name **out, size_t *out_count,
 		free(names);
 		return rc;
 	}
-	qsort(names, total, sizeof(*names), name_cmp);
+	if (total > 0)
+		qsort(names, total, sizeof(*names), name_cmp);
 	*out = names;
 	*out_count = total;
 	return TK_OK;

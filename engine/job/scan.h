@@ -11,7 +11,7 @@
 #include "engine/base/progress.h"
 
 enum tk_scan_note {
-	TK_NOTE_UNREADABLE,                   /* counts: the point lacks it */
+	TK_NOTE_UNREADABLE,                   /* counts: the point lacks it, and what lies below it; points before still have that */
 	TK_NOTE_VANISHED,
 	TK_NOTE_INCONSISTENT,                 /* changed while it was read, every time */
 	TK_NOTE_SKIPPED,                      /* socket, other file system, excluded ... */

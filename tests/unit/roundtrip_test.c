@@ -108,7 +108,7 @@ over(void **state, void (*set)(struct tk_backup_opts *opts), uint64_t seed)
 			assert_int_equal(job_setup(state), 0);
 		}
 		set(&((struct job_box *)*state)->opts);
-		run_versions(*state, seed + i, 16, 14);
+		run_versions(*state, seed + i, 20, 14);
 	}
 }
 

@@ -76,7 +76,7 @@ const struct tk_config_key tk_config_key_table[] = {
 		"The level of zstd: 1 is fastest, 19 is small and slow."),
 	POLICY("exclude", exclude, "list of patterns", TK_KEY_LIST, "", 0, 0,
 		"Patterns of what is left out of every dataset under the policy; see exclude of a dataset."),
-	POLICY("one_file_system", one_file_system, "true|false", TK_KEY_BOOL, "false", 0, 0,
+	POLICY("one_file_system", one_file_system, "true|false", TK_KEY_BOOL, "true", 0, 0,
 		"Do not enter other file systems mounted below a path."),
 	POLICY("cachedir_tag", cachedir_tag, "true|false", TK_KEY_BOOL, "true", 0, 0,
 		"Leave out what stands beside a CACHEDIR.TAG file."),

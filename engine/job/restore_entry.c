@@ -104,6 +104,8 @@ restore_special(struct tk_restore_worker *worker, const struct tk_entry *entry, 
 		rc = tk_target_mknod(worker->target, path, path_bytes, entry->meta.type, entry->meta.dev_major, entry->meta.dev_minor, err);
 	if (rc == TK_EDENIED && (entry->meta.type == TK_FT_CHAR || entry->meta.type == TK_FT_BLOCK)) {
 		worker->not_applied.device++;
+		if (entry->hardlink_group)
+			tk_restore_group_failed(worker->restore, entry->hardlink_group);
 		return TK_OK;
 	}
 	if (rc || (rc = tk_target_parent(worker->target, path, path_bytes, false, &dirfd, &name, err)) ||
@@ -180,7 +182,7 @@ void
 tk_restore_entry(struct tk_restore_worker *worker, const struct tk_entry *entry)
 {
 	struct tk_restore *restore = worker->restore;
-	bool has_group = entry->meta.type == TK_FT_REG && entry->hardlink_group, claimed = true;
+	bool has_group = entry->meta.type != TK_FT_DIR && entry->hardlink_group, claimed = true;
 	struct tk_err err;
 	enum tk_rc rc = has_group ? tk_restore_claim_group(restore, entry, &claimed, &err) : TK_OK;
 

@@ -156,6 +156,10 @@ make_link(struct finish *finish, const struct tk_entry *entry, struct tk_err *er
 
 	if (!row || (row->path_bytes == entry->path_bytes && memcmp(row->path, entry->path, row->path_bytes) == 0))
 		return TK_OK;
+	if (row->failed && (entry->meta.type == TK_FT_CHAR || entry->meta.type == TK_FT_BLOCK)) {
+		finish->not_applied.device++;
+		return TK_OK;
+	}
 	if (row->failed)
 		return tk_err_set(err, TK_EIO, "another name of the same file, %s, could not be restored", row->path);
 	memset(&first, 0, sizeof(first));

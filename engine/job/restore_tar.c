@@ -42,7 +42,7 @@ add_entry(struct tk_restore_worker *worker, struct tk_tarout *tar, const struct 
 	enum tk_rc rc;
 
 	path = tk_restore_path(restore, entry, &path_bytes);
-	if ((entry->meta.type == TK_FT_REG && (rc = find_link(restore, entry, &link_to, err))) ||
+	if ((entry->meta.type != TK_FT_DIR && (rc = find_link(restore, entry, &link_to, err))) ||
 	    (rc = tk_tarout_add(tar, path, &entry->meta, link_to, NULL, 0, err)))
 		return tk_err_context(err, rc, "%s", entry->path);
 	if (entry->meta.type == TK_FT_REG && !link_to && entry->meta.size_bytes > 0 && (rc = tk_restore_content(worker, entry, &sink, err)))

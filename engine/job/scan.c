@@ -242,10 +242,11 @@ is_unchanged(const struct scan *scan, const struct tk_walk_entry *now)
 	if (was->meta.type != st->type || was->meta.mode != st->mode || was->meta.uid != st->uid || was->meta.gid != st->gid ||
 	    was->meta.mtime_s != st->mtime_s || was->meta.mtime_ns != st->mtime_ns || was->inconsistent)
 		return false;
-	if (st->type != TK_FT_REG)
+	if (st->type == TK_FT_DIR)
 		return true;
-	return was->meta.size_bytes == st->size_bytes && (st->nlink > 1) == (was->hardlink_group != 0) &&
-	       !reread_due(scan, now->path, now->path_len_bytes);
+	if ((st->nlink > 1) != (was->hardlink_group != 0))
+		return false;
+	return st->type != TK_FT_REG || (was->meta.size_bytes == st->size_bytes && !reread_due(scan, now->path, now->path_len_bytes));
 }
 
 static struct tk_sidecar
@@ -369,6 +370,18 @@ take_content(struct scan *scan, const struct tk_content *content)
 	entry->meta.size_bytes = content->size_bytes;
 }
 
+/* The row of an inode with several names; this may be the first of them that is met. */
+static enum tk_rc
+need_row(struct scan *scan, const struct tk_stat *st, const struct tk_entry *old, struct tk_link_row **row, struct tk_err *err)
+{
+	uint64_t was = old ? tk_oldcursor_sidecar(&scan->old)->ino : 0;
+	/* The group stays with the inode, not with the name. */
+	uint64_t wish = old && (was == st->ino || was == 0) ? old->hardlink_group : 0;
+
+	*row = tk_links_find(scan->links, st->dev, st->ino);
+	return *row ? TK_OK : tk_links_add(scan->links, st->dev, st->ino, wish, row, err);
+}
+
 /* Reads a regular file's content, or takes it from another name of the same inode. */
 static enum tk_rc
 read_content(struct scan *scan, const struct tk_walk_entry *now, int fd, const struct tk_entry *old, struct tk_link_row **row, struct tk_err *err)
@@ -386,10 +399,7 @@ read_content(struct scan *scan, const struct tk_walk_entry *now, int fd, const s
 		return rc;
 	if (st->nlink <= 1)
 		return TK_OK;
-	/* The group stays with the inode, not with the name. */
-	if (old && tk_oldcursor_sidecar(&scan->old)->ino != st->ino && tk_oldcursor_sidecar(&scan->old)->ino != 0)
-		old = NULL;
-	if (!*row && (rc = tk_links_add(scan->links, st->dev, st->ino, old ? old->hardlink_group : 0, row, err)))
+	if ((rc = need_row(scan, st, old, row, err)))
 		return rc;
 	return tk_links_set_content(*row, &scan->content, err);
 }
@@ -419,6 +429,8 @@ make_entry(struct scan *scan, const struct tk_walk_entry *now, const struct tk_e
 		*st = scan->content.st;
 		if (st->type != TK_FT_REG)
 			return tk_err_set(err, TK_ENOENT, "replaced while it was looked at");
+	} else if (st->type != TK_FT_DIR && st->nlink > 1 && (rc = need_row(scan, st, old, &row, err))) {
+		return rc;
 	}
 	if ((rc = tk_meta_capture(now->parent_dirfd, now->name, fd, st, scan->ids, &scan->fresh.meta, err)))
 		return rc;

@@ -5,7 +5,8 @@ set -eu
 : "${TK_BUILDDIR:=$(pwd)}"
 : "${TK_SRCDIR:=$(cd "$(dirname "$0")/../.." && pwd)}"
 TK_BUILDDIR=$(cd "$TK_BUILDDIR" && pwd)
-PATH=$TK_BUILDDIR:$PATH
+# The interpreter itself: a version manager's shim in front of it can take a second each time.
+PATH=$TK_BUILDDIR:$(dirname "$(python3 -c 'import sys; print(sys.executable)')"):$PATH
 export PATH TK_BUILDDIR TK_SRCDIR
 unset TWINKEEP_HOME TWINKEEP_PASSPHRASE_FILE 2>/dev/null || :
 LC_ALL=C.UTF-8 TZ=UTC

@@ -89,12 +89,12 @@ def make_special():
 def make_sparse():
     os.mkdir("sparse")
     with open("sparse/all-hole", "wb") as file:
-        file.truncate(64 << 20)
+        file.truncate(8 << 20)
     with open("sparse/islands", "wb") as file:
-        for at in (0, 5 << 20, (70 << 20) + 123, 130 << 20):
+        for at in (0, 5 << 20, (64 << 20) - 4000, (66 << 20) + 123):
             file.seek(at)
             file.write(os.urandom(9000))
-        file.truncate(140 << 20)
+        file.truncate(68 << 20)
     with open("sparse/tail", "wb") as file:
         file.seek(3 << 20)
         file.write(b"tail")

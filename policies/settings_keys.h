@@ -53,6 +53,9 @@ void tk_strings_release(struct tk_strings *list);
 /* Reads a whole regular file of at most 1 MiB (the scanner would end the process over a directory or a read error).
  * *text is the caller's to free. Errors: TK_ENOENT, TK_EIO, TK_ECONFIG, TK_ENOMEM. */
 TK_MUST_CHECK enum tk_rc tk_config_file_read(const char *path, char **text, size_t *len_bytes, struct tk_err *err);
+/* Turns comments into blanks, outside of quotes; a comment that is not closed stays. libconfuse counts the lines of
+ * comments twice and more (3.3), so that mistakes below one would be told with a wrong line. */
+void tk_config_blank_comments(char *text, size_t len_bytes);
 /* Where include(name) in the file `including` leads: a relative name is looked for beside that file, then among the
  * shipped policies; the first is the answer when it is in neither place. */
 void tk_config_include_path(const char *including, const char *name, char path[PATH_MAX]);

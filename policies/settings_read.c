@@ -406,6 +406,7 @@ text_parse(struct reader *rd, cfg_t *cfg, const char *text, size_t len_bytes, co
 	if (stream) {
 		rd->line_count = lines_in(text, len_bytes);
 		memcpy(copy, text, len_bytes);
+		tk_config_blank_comments(copy, len_bytes);
 		memcpy(copy + len_bytes, end, sizeof(end) - 1);
 		rc = stream_parse(rd, cfg, stream, path, syntax_ok);
 		rd->line_count = outer_count;

@@ -100,6 +100,7 @@ every_mistake_names_its_line_and_what_to_write(void **state)
 		{"site a { url = \"dir:/vault\" }\n" GOOD_DATASET, 2, "wants ack = all-local (policy default), but none of its sites is local; write local = true"},
 		{GOOD_SITE GOOD_DATASET "include(\"nowhere.conf\")", 4, "nowhere.conf: No such file or directory; name a file beside this one"},
 		{GOOD_SITE GOOD_DATASET "policy p { level = 3", 4, "the file ends inside a policy section; write } where"},
+		{"# one\n// two\n/* three\n * four */ # five\n" GOOD_SITE GOOD_DATASET "# it's\npassphrase_command = \"a # /* b\" # c\npolcy p { }", 10, "write policy"},
 		{GOOD_SITE GOOD_DATASET "/* x", 4, "a comment is not closed"},
 		{GOOD_SITE GOOD_DATASET "source = \"x", 4, "premature end of file; close every"},
 		{GOOD_SITE GOOD_DATASET "source = 'x", 4, "unterminated string constant; close every quote"},

@@ -5,9 +5,20 @@
 #include "policies/nearest.h"
 
 enum tk_rc
+tk_cli_config_load(const struct tk_cli *cli, struct tk_config **out, struct tk_mistakes *mistakes, struct tk_err *err)
+{
+	enum tk_rc rc = tk_config_load(cli->home, tk_config_state_default(cli->home), out, mistakes, err);
+
+	if (rc == TK_ENOENT)
+		return tk_err_set(err, TK_ECONFIG, "%s is no home: it has no %s; give --home DIR, or make one with twinkeep init or twinkeep recover",
+				  cli->home, TK_CONFIG_FILE);
+	return rc;
+}
+
+enum tk_rc
 tk_cli_config(const struct tk_cli *cli, struct tk_config **out, struct tk_err *err)
 {
-	return tk_config_load(cli->home, tk_config_state_default(cli->home), out, NULL, err);
+	return tk_cli_config_load(cli, out, NULL, err);
 }
 
 enum tk_rc

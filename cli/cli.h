@@ -46,7 +46,10 @@ tk_cli_operand(const struct tk_cli *cli, int index)
 	return index < cli->command.operand_count ? cli->command.operands[index] : NULL;
 }
 
-/* Reads the configuration of cli->home; on TK_OK the caller owns *out. Errors as tk_config_load. */
+/* Reads the configuration of cli->home; on TK_OK the caller owns *out. `mistakes` may be NULL. Errors as tk_config_load, but
+ * TK_ECONFIG when there is no home. */
+TK_MUST_CHECK enum tk_rc tk_cli_config_load(const struct tk_cli *cli, struct tk_config **out, struct tk_mistakes *mistakes, struct tk_err *err);
+/* Likewise, without a list of the mistakes. */
 TK_MUST_CHECK enum tk_rc tk_cli_config(const struct tk_cli *cli, struct tk_config **out, struct tk_err *err);
 
 /* The passphrase: from --passphrase-file, TWINKEEP_PASSPHRASE_FILE, cfg's passphrase_command (cfg may be NULL), or the

@@ -25,7 +25,7 @@ const struct tk_option tk_options[TK_OPT_COUNT] = {
 	[TK_OPT_DRY_RUN] = {"dry-run", 'n', NULL, NULL, false, false, "Find out what would be done; store and send nothing."},
 	[TK_OPT_TARGET] = {"target", 0, "DIR", NULL, false, false, "Where to restore to; created if it is not there."},
 	[TK_OPT_PATH] = {"path", 0, "PATH", NULL, true, false, "Only this file or directory; may be repeated."},
-	[TK_OPT_DELETE] = {"delete", 0, NULL, NULL, false, false, "Remove from the target what the point does not have."},
+	[TK_OPT_DELETE] = {"delete", 0, NULL, NULL, false, false, "Remove what the point does not have from the directories that are restored."},
 	[TK_OPT_TAR] = {"tar", 0, NULL, NULL, false, false, "Write a tar stream to standard output instead of files."},
 	[TK_OPT_STRIP] = {"strip", 0, NULL, NULL, false, false,
 		"Put the content of the dataset's only root straight into the target, instead of at its full path below it."},
@@ -122,7 +122,8 @@ const struct tk_verb tk_verbs[] = {
 		"gets it with its next backup.",
 		BIT(NEW_PASSPHRASE_FILE), 0, 0, 1, false, tk_verb_key_add},
 	{"key remove", "SLOT", "remove a key slot",
-		"SLOT is the first digits of an id of \"twinkeep key list\". The slot is removed here and at every site. Copies of it that were made before are not "
+		"SLOT is the first digits of an id of \"twinkeep key list\". The slot is removed here and at every site; for a site that "
+		"does not answer, run it again later. Copies of it that were made before are not "
 		"revoked by this: after a passphrase became known, rotate the keys too.",
 		0, 0, 1, 1, false, tk_verb_key_remove},
 	{"key rotate", "", "begin new data keys",

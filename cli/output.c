@@ -18,7 +18,7 @@ static const struct {
 	{TK_EEXIST, "choose another name, or remove what is there"},
 	{TK_ECORRUPT, "run twinkeep verify --data, and restore from another site meanwhile"},
 	{TK_EKEY, "check the passphrase and whose home this is"},
-	{TK_EFENCED, "do not write here: ask who took over with twinkeep status"},
+	{TK_EFENCED, "do not write here before it is known who does"},
 	{TK_EUNREACH, "check the network, the site's url and that twinkeepd runs there"},
 	{TK_ELOCKED, "wait until the other run has ended"},
 	{TK_ECANCELLED, "run it again: what is stored is not sent twice"},
@@ -61,7 +61,7 @@ tk_out_finish(struct tk_output *out, int exit_status)
 	bool good = true;
 
 	if (out->json) {
-		good = out->root && json_dumpf(out->root, out->out, JSON_INDENT(2) | JSON_PRESERVE_ORDER) == 0 && putc('\n', out->out) != EOF;
+		good = out->root && json_dumpf(out->root, out->out, JSON_INDENT(2) | JSON_PRESERVE_ORDER | JSON_REAL_PRECISION(12)) == 0 && putc('\n', out->out) != EOF;
 		json_decref(out->root);
 		out->root = out->errors = NULL;
 	}
@@ -105,7 +105,8 @@ int
 tk_out_fail(struct tk_output *out, const struct tk_err *err)
 {
 	char text[4 * TK_ERR_TEXT_MAX];
-	const char *advice = tk_rc_advice(err->rc);
+	/* A text of the form "what is wrong; what to do" has it already. */
+	const char *advice = strstr(err->text, "; ") ? NULL : tk_rc_advice(err->rc);
 	json_t *entry;
 
 	bar_clear(out);

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <unistd.h>
 
 #include "engine/base/hex.h"
@@ -85,6 +86,24 @@ note_removed(struct tk_home *home, const struct tk_id *id, struct tk_err *err)
 	if ((rc = tk_buf_put(&removed, line, 2 * TK_ID_BYTES + 1, err)))
 		return rc;
 	return tk_publish_file(home->keys_fd, TK_REMOVED_SLOTS, removed.data, removed.len_bytes, 0600, err);
+}
+
+bool
+tk_slots_was_removed(struct tk_home *home, const char *text, struct tk_id *id)
+{
+	TK_AUTO(tk_buf_release) struct tk_buf removed = {0};
+	size_t line_bytes = 2 * TK_ID_BYTES + 1;
+
+	if (tk_read_file_at(home->keys_fd, TK_REMOVED_SLOTS, REMOVED_MAX, &removed, NULL) || strlen(text) >= line_bytes)
+		return false;
+	for (size_t at = 0; at + line_bytes <= removed.len_bytes; at += line_bytes) {
+		char hex[2 * TK_ID_BYTES + 1] = {0};
+
+		memcpy(hex, removed.data + at, 2 * TK_ID_BYTES);
+		if (strncasecmp(hex, text, strlen(text)) == 0)
+			return tk_hex_decode(hex, id->b, sizeof(id->b), NULL) == TK_OK;
+	}
+	return false;
 }
 
 enum tk_rc

@@ -13,9 +13,12 @@ struct tk_home_slot {
 TK_MUST_CHECK enum tk_rc tk_slots_list(struct tk_home *home, struct tk_home_slot **out, size_t *count, struct tk_err *err);
 /* Asks for the passphrase and opens its slot; the caller releases *secret whatever the result. */
 TK_MUST_CHECK enum tk_rc tk_slots_unlock(struct tk_home *home, struct tk_secret *secret, struct tk_err *err);
-/* Removes a slot of the home, durably, and notes that sites must not keep it: tk_slots_push, or the next backup, tells them. */
+/* Removes a slot of the home, durably, and notes that sites must not keep it: tk_slots_push tells them. */
 TK_MUST_CHECK enum tk_rc tk_slots_remove(struct tk_home *home, const struct tk_home_slot *slot, struct tk_err *err);
-/* Gives every enabled site the slots as they are now. A site that fails is told as a warning and counted: it gets them with its next backup. */
+/* Was the slot that begins with `text` (hexadecimal digits) removed earlier? Then *id is it. */
+bool tk_slots_was_removed(struct tk_home *home, const char *text, struct tk_id *id);
+/* Gives every enabled site the slots as they are now. A site that fails is told as a warning and counted: it gets
+ * new ones with its next backup; a daemon gives one up only while the passphrase is at hand, as in `key remove`. */
 size_t tk_slots_push(struct tk_home *home);
 json_t *tk_slots_json_id(const struct tk_id *id);
 

@@ -249,7 +249,7 @@ run_json(const struct run *run)
 	const struct tk_backup_result *result = &run->result;
 	const struct tk_scan_stats *scan = &result->scan;
 	json_t *doc = json_object(), *sent = json_object();
-	bool made = result->point.epoch > 0;
+	bool made = result->point.epoch > 0, dry = tk_cli_flag(run->home->cli, TK_OPT_DRY_RUN);
 
 	for (size_t i = 0; result->sites && i < run->site_count; i++)
 		(void)json_object_set_new(sent, run->sites[i].name, json_integer((json_int_t)result->sites[i].sent_bytes));
@@ -257,8 +257,9 @@ run_json(const struct run *run)
 #define SET_N(name, value) SET(name, json_integer((json_int_t)(value)))
 	SET("dataset", tk_json_text(run->dataset->name));
 	SET("point", made ? tk_json_digest(&result->point.point) : json_null());
-	SET_N("epoch", result->point.epoch);
-	SET_N("sequence", result->point.sequence);
+	SET("dry_run", json_boolean(dry));
+	SET("epoch", made ? json_integer((json_int_t)result->point.epoch) : json_null());
+	SET("sequence", made ? json_integer((json_int_t)result->point.sequence) : json_null());
 	SET("created", made ? tk_json_time(result->created_ns) : json_null());
 	SET_N("files_total", scan->files);
 	SET_N("files_new", scan->files_new);
@@ -274,8 +275,9 @@ run_json(const struct run *run)
 	SET("elapsed_seconds", json_real((double)result->elapsed_ns / 1e9));
 	SET_N("rewritten_bytes", result->rewritten_bytes);
 	SET("ack_rule", json_string(tk_ack_rule_name(run->dataset->policy->ack)));
-	SET("ack_met", json_boolean(result->ack_met));
-	SET("ack_safe", json_boolean(result->ack_safe));
+	/* Nothing is known of a run that was not made. */
+	SET("ack_met", dry ? json_null() : json_boolean(result->ack_met));
+	SET("ack_safe", dry ? json_null() : json_boolean(result->ack_safe));
 	SET("possibly_fenced", json_boolean(result->possibly_fenced));
 	SET("receipts", receipts_json(run));
 	SET("errors", json_incref(run->errors));

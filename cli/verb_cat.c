@@ -45,7 +45,7 @@ read_entry(struct tk_reading *reading, const struct tk_opened_point *opened, con
 		return rc;
 	rc = tk_tree_lookup(loader, &root, path, strlen(path), &entry, err);
 	if (rc == TK_ENOENT)
-		return tk_err_set(err, TK_ENOENT, "the point has no /%s", path);
+		return tk_err_set(err, TK_ENOENT, "the point has no /%s; twinkeep ls shows what it has, by full paths", path);
 	if (!rc && entry.inconsistent)
 		tk_out_warn(reading->home->cli->out, TK_EINVAL, "/%s changed while it was backed up: its content may never have been so at one moment", path);
 	return rc ? rc : tk_read_file(&opts, &entry, &sink, err);
@@ -76,7 +76,7 @@ cat_all(const struct tk_cli *cli, struct tk_home *home, char **path, struct tk_e
 	enum tk_rc rc;
 
 	if (tk_cli_flag(cli, TK_OPT_JSON))
-		return tk_err_set(err, TK_EUSAGE, "cat and --json would both write to standard output");
+		return tk_err_set(err, TK_EUSAGE, "cat and --json would both write to standard output: leave --json out");
 	if ((rc = tk_reading_path(tk_cli_operand(cli, 1), path, err)) || (rc = tk_home_open(cli, home, err)) ||
 	    (rc = tk_home_dataset(home, tk_cli_operand(cli, 0), &dataset, &point, &domain, err)) || (rc = tk_home_unlock_passphrase(home, err)))
 		return rc;

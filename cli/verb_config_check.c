@@ -35,7 +35,7 @@ tk_verb_config_check(const struct tk_cli *cli)
 	int status = 0;
 
 	tk_err_clear(&err);
-	rc = tk_config_load(cli->home, tk_config_state_default(cli->home), &cfg, &mistakes, &err);
+	rc = tk_cli_config_load(cli, &cfg, &mistakes, &err);
 	if (rc && mistakes.count == 0) {
 		status = tk_out_fail(cli->out, &err);
 		tk_mistakes_release(&mistakes);

@@ -219,7 +219,7 @@ make_home(struct init *init, struct tk_err *err)
 	if (init->home_fd < 0)
 		return tk_err_errno(err, TK_EIO, "home %s", init->home);
 	if (faccessat(init->home_fd, TK_CONFIG_FILE, F_OK, 0) == 0)
-		return tk_err_set(err, TK_EEXIST, "%s is a home already: its configuration stays as it is", init->home);
+		return tk_err_set(err, TK_EEXIST, "%s is a home already; its keys and configuration stay as they are: give another --home", init->home);
 	if ((rc = tk_mkdir_p_at(init->home_fd, "keys", 0700, err)))
 		return rc;
 	init->keys_fd = openat(init->home_fd, "keys", O_RDONLY | O_DIRECTORY | O_CLOEXEC);

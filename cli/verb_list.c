@@ -32,7 +32,7 @@ point_json(struct tk_reading *reading, const struct tk_opened_point *opened, int
 }
 
 static void
-add_row(struct tk_table *table, struct tk_reading *reading, const struct tk_opened_point *opened)
+add_row(struct tk_table *table, struct tk_reading *reading, const struct tk_opened_point *opened, int64_t verified_ns)
 {
 	const struct tk_head *at = &reading->points[opened->index].at;
 	char when[TK_FORMAT_MAX], total[TK_FORMAT_MAX], stored[TK_FORMAT_MAX], sites[512] = "";
@@ -54,6 +54,7 @@ add_row(struct tk_table *table, struct tk_reading *reading, const struct tk_open
 	tk_table_cell(table, "%s", tk_format_size(opened->body.total_bytes, total));
 	tk_table_cell(table, "%s", tk_format_size(opened->body.stored_bytes, stored));
 	tk_table_cell(table, "%s", sites);
+	tk_table_cell(table, "%s", verified_ns ? tk_format_time(verified_ns, when) : "never");
 }
 
 static enum tk_rc
@@ -76,7 +77,7 @@ list_dataset(struct tk_home *home, const struct tk_config_dataset *dataset, stru
 
 		rc = tk_reading_open_index(&reading, i, &opened, err);
 		if (!rc) {
-			add_row(table, &reading, &opened);
+			add_row(table, &reading, &opened, verified_ns);
 			(void)json_array_append_new(points, point_json(&reading, &opened, verified_ns));
 		}
 		tk_opened_point_release(&opened);
@@ -103,7 +104,7 @@ tk_verb_list(const struct tk_cli *cli)
 	int status = 0;
 
 	tk_err_clear(&err);
-	tk_table_init(&table, "DATASET|POINT|TIME|>EPOCH|>SEQUENCE|>FILES|>SIZE|>STORED|SITES");
+	tk_table_init(&table, "DATASET|POINT|TIME|>EPOCH|>SEQUENCE|>FILES|>SIZE|>STORED|SITES|VERIFIED");
 	rc = tk_home_open(cli, &home, &err);
 	if (!rc)
 		rc = tk_home_unlock_machine(&home, &err);
@@ -114,6 +115,8 @@ tk_verb_list(const struct tk_cli *cli)
 			rc = list_dataset(&home, &home.cfg->datasets[i], &table, points, &err);
 	if (rc)
 		status = tk_out_fail(cli->out, &err);
+	/* No head without a body under an error. */
+	table.broken |= status != 0 && json_array_size(points) == 0;
 	tk_table_finish(&table, cli->out);
 	tk_out_set(cli->out, "points", points);
 	tk_home_release(&home);

@@ -65,7 +65,7 @@ list_entries(struct listing *listing, struct tk_err *err)
 			(void)json_array_append_new(listing->entries, tk_listing_json(&entry));
 	}
 	if (!rc && found == 0 && listing->path[0])
-		return tk_err_set(err, TK_ENOENT, "the point has no /%s", listing->path);
+		return tk_err_set(err, TK_ENOENT, "the point has no /%s; give a full path, as twinkeep ls without PATH shows it", listing->path);
 	return rc;
 }
 

@@ -39,7 +39,7 @@ check_options(const struct tk_cli *cli, struct tk_err *err)
 	if (tar == target)
 		return tk_err_set(err, TK_EUSAGE, "give either --target DIR or --tar");
 	if (tar && tk_cli_flag(cli, TK_OPT_JSON))
-		return tk_err_set(err, TK_EUSAGE, "--tar and --json would both write to standard output");
+		return tk_err_set(err, TK_EUSAGE, "--tar and --json would both write to standard output: leave one out");
 	if (tar && isatty(STDOUT_FILENO))
 		return tk_err_set(err, TK_EUSAGE, "--tar writes an archive to standard output: redirect it");
 	if (tar && tk_cli_flag(cli, TK_OPT_DELETE))
@@ -68,7 +68,7 @@ run_restore(struct restoring *restoring, struct tk_err *err)
 	if (rc == TK_EINVAL && err)
 		err->rc = rc = TK_EUSAGE;
 	if (!rc && paths->count > 0 && !restoring->result.found)
-		return tk_err_set(err, TK_ENOENT, "the point has nothing at %s%s", paths->items[0], paths->count > 1 ? " or the other paths" : "");
+		return tk_err_set(err, TK_ENOENT, "the point has nothing at %s%s; give full paths, as twinkeep ls shows them", paths->items[0], paths->count > 1 ? " or the other paths" : "");
 	return rc;
 }
 

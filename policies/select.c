@@ -50,7 +50,7 @@ select_prefix(const char *digits, const struct tk_candidate *points, size_t coun
 		*index = i;
 		found = true;
 	}
-	return found ? TK_OK : tk_err_set(err, TK_ENOENT, "no point begins with %s", digits);
+	return found ? TK_OK : tk_err_set(err, TK_ENOENT, "no point begins with %s; twinkeep list shows them", digits);
 }
 
 static bool
@@ -68,15 +68,15 @@ tk_point_select(const char *text, const struct tk_candidate *points, size_t coun
 
 	if (!text || !*text || strcmp(text, "latest") == 0) {
 		if (select_not_after(INT64_MAX, points, count, index))
-			return tk_err_set(err, TK_ENOENT, "there is no point yet");
+			return tk_err_set(err, TK_ENOENT, "there is no point yet; make one with twinkeep backup");
 		return TK_OK;
 	}
 	if (is_prefix(text))
 		return select_prefix(text, points, count, index, err);
 	if (tk_time_parse(text, &limit_ns, NULL))
-		return tk_err_set(err, TK_EINVAL, "\"%.80s\" names no point; write latest, the first digits of an id, or a time such as 2026-11-24T03:00", text);
+		return tk_err_set(err, TK_EINVAL, "\"%.80s\" names no point; write latest, at least 4 digits of an id, or a time such as 2026-11-24T03:00", text);
 	if (select_not_after(limit_ns, points, count, index))
-		return tk_err_set(err, TK_ENOENT, "no point was complete at %.80s", text);
+		return tk_err_set(err, TK_ENOENT, "no point was complete at %.80s; twinkeep list shows when each was", text);
 	return TK_OK;
 }
 

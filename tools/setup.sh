@@ -66,6 +66,7 @@ build_tree()
 {
 	local dir=$1 log=$1/build.log
 	shift
+	[ ! -f "$top/config.status" ] || give_up "$top was configured in place, and this builds in $dir: run make distclean in $top first"
 	mkdir -p "$dir"
 	[ -x "$top/configure" ] && [ ! "$top/configure.ac" -nt "$top/configure" ] ||
 		( cd "$top" && autoreconf -i ) >"$log" 2>&1 || { tail -n 20 "$log"; give_up "autoreconf fails: see $log"; }

@@ -97,7 +97,7 @@ tk_invite_make_file(const struct tk_invite_request *request, const char *path, s
 	enum tk_rc rc;
 
 	if (faccessat(AT_FDCWD, path, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
-		return tk_err_set(err, TK_EEXIST, "%s exists already", path);
+		return tk_err_set(err, TK_EEXIST, "%s exists already; delete it, or name another file with --output", path);
 	tk_buf_init(&text, 2 * INVITE_MAX);
 	rc = tk_invite_make(request, &text, err);
 	if (!rc)

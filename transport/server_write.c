@@ -174,12 +174,13 @@ serve_drop_slot(struct tk_conn *conn, uint32_t request, const void *message, str
 	bool there, same;
 	enum tk_rc rc = tk_message_fixed(&ask->id, slot_id.b, TK_ID_BYTES, "a slot id", err);
 
-	if (!rc && !conn->operator_proved)
-		rc = tk_err_set(err, TK_EDENIED, "key slots are dropped by an operator only");
+	/* What is gone is told to backups too: they ask for every slot that was ever removed. */
 	if (!rc)
 		rc = find_slot(conn, &slot_id, NULL, &there, &same, &count, err);
 	if (!rc && !there)
 		rc = tk_err_set(err, TK_ENOENT, "the source has no such key slot here");
+	if (!rc && !conn->operator_proved)
+		rc = tk_err_set(err, TK_EDENIED, "key slots are dropped by an operator only; run twinkeep key remove again, with the passphrase");
 	if (!rc)
 		rc = tk_vault_drop_slot(conn->server->vault, &slot_id, err);
 	if (rc)

@@ -140,7 +140,7 @@ tk_site_home_create(const char *home, const struct tk_invite *invite, const char
 		vault_path = default_vault;
 	rc = open_home(home, true, &fd, err);
 	if (!rc && faccessat(fd, TK_SITE_CONFIG_FILE, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
-		rc = tk_err_set(err, TK_EEXIST, "%s/%s exists already", home, TK_SITE_CONFIG_FILE);
+		rc = tk_err_set(err, TK_EEXIST, "%s/%s exists already; this home belongs to a site: give another --home", home, TK_SITE_CONFIG_FILE);
 	if (!rc)
 		rc = write_keys(fd, invite, err);
 	if (!rc)

@@ -7,7 +7,7 @@
 #include "engine/crypto/sign.h"
 #include "engine/vault/records.h"
 
-#define RECOVER_ADVICE "to make this home the writer again, run `twinkeep recover` with the passphrase"
+#define RECOVER_ADVICE "do not write here while another home does; to make this one the writer again, run `twinkeep recover` with the passphrase"
 
 /* The newest point that the journal knows, of any state: its sequence is never given again. */
 static enum tk_rc

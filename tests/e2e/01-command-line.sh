@@ -110,7 +110,7 @@ json_is mistakes.1.line 3
 json_is errors.0.code config
 
 # --- no home, no configuration
-expect 1 twinkeep config check --home "$T/nowhere"
+expect 2 twinkeep config check --home "$T/nowhere"
 err_has "$T/nowhere: No such file or directory"
 rm "$T/home/twinkeep.conf"
 expect 1 twinkeep config check --home "$T/home"

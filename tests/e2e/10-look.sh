@@ -41,7 +41,7 @@ json_is entries.0.type directory
 json_is entries.1.mode 4750
 json_is entries.1.size_bytes 1
 expect 1 twinkeep ls data "$T/src/none"
-err_is "twinkeep: the point has no $T/src/none: check the name"
+err_is "twinkeep: the point has no $T/src/none; give a full path, as twinkeep ls without PATH shows it"
 expect 2 twinkeep ls data "$T/src/../etc"
 expect 2 twinkeep ls dta
 err_has 'the nearest is "data"'

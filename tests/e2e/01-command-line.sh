@@ -111,10 +111,10 @@ json_is errors.0.code config
 
 # --- no home, no configuration
 expect 2 twinkeep config check --home "$T/nowhere"
-err_has "$T/nowhere: No such file or directory"
+err_has "$T/nowhere is no home: it has no twinkeep.conf; give --home DIR"
 rm "$T/home/twinkeep.conf"
-expect 1 twinkeep config check --home "$T/home"
-err_has "cannot read $home/twinkeep.conf: No such file or directory"
+expect 2 twinkeep config check --home "$T/home"
+err_has "$home is no home: it has no twinkeep.conf"
 
 # --- documents that are made from the tables
 mkman=$TK_BUILDDIR/mkman

@@ -172,7 +172,7 @@ tk_reading_open(struct tk_home *home, const struct tk_config_dataset *dataset, c
 		return rc;
 	rc = list_sites(reading, &why, err);
 	if (!rc && reading->sites_answered == 0)
-		return tk_err_set(err, why.rc == TK_ETIMEOUT ? TK_EUNREACH : why.rc, "dataset %s: none of its sites answers", dataset->name);
+		return tk_err_set(err, tk_rc_exit_status(why.rc) == 1 ? TK_EUNREACH : why.rc, "dataset %s: none of its sites answers", dataset->name);
 	return rc;
 }
 

@@ -42,8 +42,9 @@ tk_journal_open(const char *state_dir, struct tk_journal **out, struct tk_err *e
 	len = snprintf(path, sizeof(path), "%s/catalog.db", state_dir);
 	if (len < 0 || (size_t)len >= sizeof(path))
 		return tk_err_set(err, TK_EINVAL, "the path of the state directory is too long");
+	/* Damage behind a sound header is found here, where the caller can begin anew, and not in the middle of a run. */
 	if ((rc = tk_mkdir_p_at(AT_FDCWD, state_dir, 0700, err)) || (rc = tk_db_open(path, &options, &journal->db, err)) ||
-	    (rc = tk_db_migrate(journal->db, schema, sizeof(schema) / sizeof(schema[0]), err)))
+	    (rc = tk_db_migrate(journal->db, schema, sizeof(schema) / sizeof(schema[0]), err)) || (rc = tk_db_check(journal->db, err)))
 		return tk_err_context(err, rc, "opening the journal %s", path);
 	*out = journal;
 	journal = NULL;

@@ -10,7 +10,7 @@
 #include "engine/vault/store.h"
 
 struct tk_journal;
-/* Opens or creates state_dir/catalog.db. TK_ECORRUPT: damaged (the caller may move it away and begin anew). */
+/* Opens or creates state_dir/catalog.db, and checks its structure. TK_ECORRUPT: damaged (the caller may move it away and begin anew). */
 TK_MUST_CHECK enum tk_rc tk_journal_open(const char *state_dir, struct tk_journal **out, struct tk_err *err);
 void tk_journal_cleanup(struct tk_journal **journal);
 

@@ -259,6 +259,27 @@ what_is_no_database_is_corrupt(void **state)
 	assert_null(journal);
 }
 
+/* Pages of rubbish behind a sound first page: found at open, not in the middle of a run. */
+static void
+a_damaged_page_is_found_when_the_journal_is_opened(void **state)
+{
+	const struct scratch *scratch = *state;
+	struct tk_journal *journal = journal_of(*state);
+	char path[128], dir[128], rubbish[2 * 4096];
+	FILE *file;
+
+	add(journal, head(1, 1, 1), "x");
+	tk_journal_cleanup(&journal);
+	memset(rubbish, 0xa5, sizeof(rubbish));
+	file = fopen(scratch_path(scratch, "state/deep/catalog.db", path, sizeof(path)), "r+b");
+	assert_non_null(file);
+	assert_int_equal(fseek(file, 4096, SEEK_SET), 0);
+	assert_int_equal(fwrite(rubbish, 1, sizeof(rubbish), file), sizeof(rubbish));
+	assert_int_equal(fclose(file), 0);
+	assert_int_equal(tk_journal_open(scratch_path(scratch, "state/deep", dir, sizeof(dir)), &journal, NULL), TK_ECORRUPT);
+	assert_null(journal);
+}
+
 /* A process that dies at once after a call returned has lost nothing; one that never ran to its end has left the old state. */
 static void
 what_was_returned_survives_the_death_of_the_process(void **state)
@@ -327,6 +348,7 @@ main(void)
 		cmocka_unit_test_setup_teardown(a_site_whose_vault_was_made_anew_is_pinned_again, scratch_setup, scratch_teardown),
 		cmocka_unit_test_setup_teardown(the_last_run_of_a_kind_is_found, scratch_setup, scratch_teardown),
 		cmocka_unit_test_setup_teardown(what_is_no_database_is_corrupt, scratch_setup, scratch_teardown),
+		cmocka_unit_test_setup_teardown(a_damaged_page_is_found_when_the_journal_is_opened, scratch_setup, scratch_teardown),
 		cmocka_unit_test_setup_teardown(what_was_returned_survives_the_death_of_the_process, scratch_setup, scratch_teardown),
 		cmocka_unit_test_setup_teardown(threads_may_share_a_journal, scratch_setup, scratch_teardown),
 	};

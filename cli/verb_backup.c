@@ -361,6 +361,19 @@ note_run(const struct run *run, const struct tk_id *domain, int64_t start_ns, in
 	tk_home_note_run(run->home, domain, &row);
 }
 
+/* Nothing left of what was there: more often a file system that is not mounted than a wish. The points before stand. */
+static void
+warn_emptied(struct run *run)
+{
+	const struct tk_scan_stats *scan = &run->result.scan;
+
+	if (scan->files > 0 || scan->files_removed == 0)
+		return;
+	tk_out_warn(run->home->cli->out, TK_ENOENT, "dataset %s is empty, and had %llu files in the point before: see whether its file system is mounted; the earlier points stand",
+		    run->dataset->name, (unsigned long long)scan->files_removed);
+	add_error(run, "emptied", run->dataset->paths.items[0], "nothing is left of what the point before had");
+}
+
 static int
 backup_one(struct tk_home *home, const char *name, json_t *docs)
 {
@@ -380,8 +393,10 @@ backup_one(struct tk_home *home, const char *name, json_t *docs)
 		rc = run_dataset(&run, &domain, &err);
 	if (!rc && run.result.point.epoch > 0)
 		tell_missing(&run);
-	if (!rc)
+	if (!rc) {
+		warn_emptied(&run);
 		tell_text(&run);
+	}
 	status = status_of(&run, rc, &err);
 	if (run.dataset)
 		note_run(&run, &domain, start_ns, status, rc, &err);

@@ -354,12 +354,29 @@ make_vaults(struct init *init, struct tk_err *err)
 	return TK_OK;
 }
 
+/* The configuration must be one that the other verbs take: the command line may have named a path twice. */
+static enum tk_rc
+check_config(const struct init *init, const char *text, struct tk_err *err)
+{
+	TK_AUTO(tk_config_cleanup) struct tk_config *cfg = NULL;
+	char path[PATH_MAX];
+	enum tk_rc rc;
+
+	(void)snprintf(path, sizeof(path), "%.4000s/" TK_CONFIG_FILE, init->home);
+	rc = tk_config_parse(text, strlen(text), path, &cfg, NULL, err);
+	if (rc == TK_ECONFIG && err)
+		err->rc = rc = TK_EUSAGE;
+	return rc;
+}
+
 static enum tk_rc
 write_config(struct init *init, struct tk_err *err)
 {
 	char *text = NULL;
 	enum tk_rc rc = tk_config_write(&init->conf, &text, err);
 
+	if (!rc)
+		rc = check_config(init, text, err);
 	if (!rc)
 		rc = tk_publish_file(init->home_fd, TK_CONFIG_FILE, text, strlen(text), 0600, err);
 	free(text);

@@ -194,8 +194,10 @@ tk_restore_entry(struct tk_restore_worker *worker, const struct tk_entry *entry)
 		rc = restore_one(worker, entry, &err);
 	if (rc && has_group)
 		tk_restore_group_failed(restore, entry->hardlink_group);
-	if (rc == TK_ENOSPC || rc == TK_ENOMEM || rc == TK_EUNREACH || rc == TK_ECANCELLED || rc == TK_EKEY)
+	if (rc == TK_ENOSPC || rc == TK_ENOMEM || rc == TK_EUNREACH || rc == TK_ECANCELLED || rc == TK_EKEY) {
+		(void)tk_err_context(&err, rc, "restoring /%s", entry->path);
 		tk_restore_fail(restore, &err);
-	else if (rc)
+	} else if (rc) {
 		tk_restore_fault(restore, entry->path, &err);
+	}
 }

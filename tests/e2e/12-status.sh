@@ -98,3 +98,12 @@ expect 0 twinkeep verify
 expect 0 twinkeep status --json
 alarms_are ""
 echo ok
+
+# --- a dataset that is suddenly empty is spoken of, and its earlier points stand
+mkdir "$T/mnt"
+echo a >"$T/mnt/a"
+expect 0 twinkeep init --home "$T/home2" --site one="dir:$T/three" --dataset mnt="$T/mnt"
+expect 0 twinkeep backup --home "$T/home2"
+rm "$T/mnt/a"
+expect 0 twinkeep backup --home "$T/home2"
+err_has "dataset mnt is empty, and had 1 files in the point before"

@@ -168,8 +168,8 @@ tk_verb_restore(const struct tk_cli *cli)
 	if (rc) {
 		status = tk_out_fail(cli->out, &err);
 	} else if (restoring.result.faults > 0) {
-		(void)tk_err_set(&err, restoring.result.damaged ? TK_ECORRUPT : TK_EIO, "%llu files are not restored",
-				 (unsigned long long)restoring.result.faults);
+		(void)tk_err_set(&err, restoring.result.damaged ? TK_ECORRUPT : TK_EIO, "%llu file%s not restored",
+				 (unsigned long long)restoring.result.faults, restoring.result.faults == 1 ? " is" : "s are");
 		status = tk_out_fail(cli->out, &err);
 	}
 	tk_opened_point_release(&restoring.opened);

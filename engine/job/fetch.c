@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "engine/base/hex.h"
 #include "engine/job/fetch_sessions.h"
 
 #define CACHE_DEFAULT_BYTES (48u << 20)
@@ -255,13 +256,25 @@ give_opener(struct tk_fetch *fetch, struct tk_opener *opener)
 	tk_opener_cleanup(&opener);
 }
 
+/* What is damaged or missing is told by the pack's name too: it is a file at the site. */
+static enum tk_rc
+name_pack(enum tk_rc rc, const struct tk_pack_name *name, struct tk_err *err)
+{
+	char hex[2 * sizeof(name->b) + 1];
+
+	if (rc != TK_ECORRUPT && rc != TK_EMISSING && rc != TK_EIO)
+		return rc;
+	tk_hex_encode(name->b, sizeof(name->b), hex);
+	return tk_err_context(err, rc, "pack %.16s", hex);
+}
+
 static enum tk_rc
 load_index(struct tk_fetch *fetch, struct tk_fetched *item, struct tk_err *err)
 {
 	struct tk_pack_name name = tk_packtab_name(fetch->opts.packs, item->ref.pack);
 	struct index_call call = {&name, fetch->opts.keys, &item->index};
 
-	return try_sites(fetch, (struct tk_blob_ref){item->ref.pack, 0}, call_index, &call, NULL, NULL, err);
+	return name_pack(try_sites(fetch, (struct tk_blob_ref){item->ref.pack, 0}, call_index, &call, NULL, NULL, err), &name, err);
 }
 
 struct open_call {
@@ -298,7 +311,7 @@ load_blob(struct tk_fetch *fetch, struct tk_fetched *item, struct tk_err *err)
 		struct range_call range = {&name, info->offset_bytes, info->sealed_bytes, &sealed};
 		struct open_call open = {opener, index, item->ref.blob, &sealed, &item->plain};
 
-		rc = try_sites(fetch, item->ref, call_range, &range, check_open, &open, err);
+		rc = name_pack(try_sites(fetch, item->ref, call_range, &range, check_open, &open, err), &name, err);
 		atomic_fetch_add(&fetch->fetched_bytes, info->sealed_bytes);
 	}
 	tk_fetch_index_release(fetch, index);

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "cli/secret.h"
@@ -229,6 +230,19 @@ need_tls(struct tk_home *home, struct tk_err *err)
 			     (struct tk_bytes){key.data, key.len_bytes}, &home->tls, err);
 }
 
+/* What the dataset's policy lets a session send at this time of day. */
+static uint64_t
+bandwidth_now(void *ctx)
+{
+	const struct tk_home_site *site = ctx;
+	time_t now = time(NULL);
+	struct tm local;
+
+	if (!site->policy->bandwidth_bytes || !localtime_r(&now, &local))
+		return site->policy->bandwidth_bytes;
+	return tk_window_contains(&site->policy->window, local.tm_hour * 60 + local.tm_min) ? site->policy->bandwidth_bytes : 0;
+}
+
 static enum tk_rc
 open_daemon(struct tk_home_site *site, struct tk_store **out, struct tk_err *err)
 {
@@ -238,6 +252,10 @@ open_daemon(struct tk_home_site *site, struct tk_store **out, struct tk_err *err
 					    .io_timeout_ms = (int)site->conf->io_timeout_ms};
 	enum tk_rc rc;
 
+	if (site->policy) {
+		options.bandwidth = bandwidth_now;
+		options.bandwidth_ctx = site;
+	}
 	pthread_mutex_lock(&home->lock);
 	rc = need_tls(home, err);
 	pthread_mutex_unlock(&home->lock);
@@ -323,8 +341,12 @@ tk_home_sites(struct tk_home *home, const struct tk_config_dataset *dataset, enu
 	for (size_t i = 0; i < dataset->sites.count; i++) {
 		const struct tk_config_site *conf = tk_config_site_find(home->cfg, dataset->sites.items[i]);
 
-		if (conf && conf->enabled && is_wanted(home->cli, conf->name))
-			sites[used++] = tk_home_site(home, (size_t)(conf - home->cfg->sites), mode);
+		if (conf && conf->enabled && is_wanted(home->cli, conf->name)) {
+			size_t index = (size_t)(conf - home->cfg->sites);
+
+			home->sites[index].policy = dataset->policy;
+			sites[used++] = tk_home_site(home, index, mode);
+		}
 	}
 	if (used == 0) {
 		free(sites);

@@ -20,6 +20,7 @@ struct tk_home;
 struct tk_home_site {
 	struct tk_home *home;
 	const struct tk_config_site *conf;
+	const struct tk_config_policy *policy; /* of the dataset that the sessions are for; NULL: no dataset's */
 	enum tk_vault_mode mode;
 	struct tk_vault *vault;               /* dir: sites, once opened */
 };

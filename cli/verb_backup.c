@@ -5,13 +5,13 @@
 #include <unistd.h>
 
 #include "cli/home.h"
+#include "cli/priority.h"
 #include "cli/reading.h"
 #include "cli/verbs.h"
 #include "engine/base/clock.h"
 #include "engine/catalog/identity.h"
 #include "engine/job/backup.h"
 
-#define LINGER_MS 60000
 #define SECONDS_A_DAY 86400
 #define SKIP_DIRS_MAX 256
 
@@ -190,7 +190,7 @@ take_policy(const struct run *run, struct tk_backup_opts *opts)
 	}
 	/* A site has its time for connecting and as much again to say what it holds. */
 	opts->open_timeout_ms = 2 * longest_ms;
-	opts->linger_ms = LINGER_MS;
+	opts->linger_ms = policy->linger_ms;
 }
 
 static enum tk_rc
@@ -201,6 +201,7 @@ run_dataset(struct run *run, const struct tk_id *domain, struct tk_err *err)
 	TK_AUTO(tk_buf_release) struct tk_buf genesis = {0}, grant = {0};
 	TK_AUTO(tk_exclude_cleanup) struct tk_exclude *exclude = NULL;
 	struct tk_dev_ino skip[SKIP_DIRS_MAX];
+	struct tk_priority before;
 	long cores = sysconf(_SC_NPROCESSORS_ONLN);
 	struct tk_backup_opts opts = {
 		.dataset_name = run->dataset->name, .source_name = home->cfg->source, .state_dir = home->cfg->state_dir, .ring = &home->ring,
@@ -222,7 +223,10 @@ run_dataset(struct run *run, const struct tk_id *domain, struct tk_err *err)
 	opts.sites = run->sites;
 	opts.site_count = run->site_count;
 	take_policy(run, &opts);
-	return tk_backup_run(&opts, &run->result, err);
+	tk_priority_lower(run->dataset->policy, &before);
+	rc = tk_backup_run(&opts, &run->result, err);
+	tk_priority_restore(&before);
+	return rc;
 }
 
 /* ---- what is told ---- */

@@ -56,6 +56,7 @@ struct tk_config_policy {
 	char *name;
 	struct tk_config_where where;
 	enum tk_ack_rule ack;
+	int64_t linger_ms;             /* for the other sites, once the ack rule is met */
 	enum tk_compression compression;
 	uint64_t level;
 	struct tk_strings exclude;

@@ -71,6 +71,8 @@ const struct tk_config_key tk_config_key_table[] = {
 
 	POLICY("ack", ack, "any|quorum|all-local|all", TK_KEY_CHOICE, "all-local", 0, 0,
 		"Whose receipts make a run count as protected: any site, more than half of the sites, every local site, every site."),
+	POLICY("linger", linger_ms, "duration", TK_KEY_DURATION, "15min", 0, 30 * DAY_MS,
+		"How long a run goes on, once its ack rule is met, for the sites that do not have the point yet; what they still lack then goes out with the next run."),
 	POLICY("compression", compression, "zstd|lz4|none", TK_KEY_CHOICE, "zstd", 0, 0,
 		"How data is compressed; what does not shrink is stored as it is."),
 	POLICY("level", level, "number", TK_KEY_NUMBER, "3", 1, 22,
@@ -108,11 +110,11 @@ const struct tk_config_key tk_config_key_table[] = {
 	POLICY("check_network", check_network, "true|false", TK_KEY_BOOL, "false", 0, 0,
 		"May the check command reach the network? A restored database must not call home."),
 	POLICY("bandwidth", bandwidth_bytes, "size", TK_KEY_SIZE, "0", 0, INT64_MAX,
-		"The most bytes a second to send to one site; 0: no limit."),
+		"The most bytes a second to send to one twinkeepd; 0: no limit."),
 	POLICY("window", window, "times of day", TK_KEY_WINDOW, "", 0, 0,
 		"When the bandwidth limit holds, such as \"08:00-18:00\"; empty: always."),
 	POLICY("nice", nice, "number", TK_KEY_NUMBER, "0", 0, 19,
-		"The CPU priority of a run: 19 yields to everything else."),
+		"The CPU priority of a run: 19 yields to everything else. Several datasets in one command: a later one keeps a lower priority that the user may not raise."),
 	POLICY("io_class", io_class, "normal|best-effort|idle", TK_KEY_CHOICE, "normal", 0, 0,
 		"The disk priority of a run."),
 

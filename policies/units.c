@@ -117,3 +117,13 @@ tk_window_parse(const char *text, struct tk_window *window, struct tk_err *err)
 	window->end_minute = (int)(h2 * 60 + m2);
 	return TK_OK;
 }
+
+bool
+tk_window_contains(const struct tk_window *window, int minute)
+{
+	int start = window->start_minute, end = window->end_minute;
+
+	if (start == end)
+		return true;
+	return start < end ? minute >= start && minute < end : minute >= start || minute < end;
+}

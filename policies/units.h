@@ -2,6 +2,7 @@
 #ifndef TK_POLICIES_UNITS_H
 #define TK_POLICIES_UNITS_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "engine/base/err.h"
@@ -19,5 +20,7 @@ TK_MUST_CHECK enum tk_rc tk_size_parse(const char *text, uint64_t *bytes, struct
 TK_MUST_CHECK enum tk_rc tk_duration_parse(const char *text, int64_t *ms, struct tk_err *err);
 /* "22:00-06:00", or "" for any time. */
 TK_MUST_CHECK enum tk_rc tk_window_parse(const char *text, struct tk_window *window, struct tk_err *err);
+/* Is the minute of the day (0..1439) inside? The start is, the end is not. */
+bool tk_window_contains(const struct tk_window *window, int minute);
 
 #endif

@@ -183,7 +183,8 @@ set_limits(struct tk_client *client, const struct tk_client_options *options)
 	if (client->window_packs > TK_CLIENT_WINDOW_MAX)
 		client->window_packs = TK_CLIENT_WINDOW_MAX;
 	client->window_bytes = options->window_bytes ? options->window_bytes : TK_CLIENT_WINDOW_BYTES;
-	client->bandwidth_bytes = options->bandwidth_bytes;
+	client->bandwidth = options->bandwidth;
+	client->bandwidth_ctx = options->bandwidth_ctx;
 	tk_address_format(&options->address, client->site);
 }
 

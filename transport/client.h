@@ -30,7 +30,10 @@ struct tk_client_options {
 	int work_timeout_ms;                    /* while the site only says that it lives */
 	unsigned window_packs;                  /* sent but not yet acknowledged; at most 64 */
 	uint64_t window_bytes;
-	uint64_t bandwidth_bytes;               /* of packs, a second; 0: as fast as it goes */
+	/* Asked while packs are sent: bytes a second that this session may send now; 0: as fast as it goes. NULL: never limited. Called by the
+	 * thread that uses the session; lives as long as the session. */
+	uint64_t (*bandwidth)(void *ctx);
+	void *bandwidth_ctx;
 };
 
 /*

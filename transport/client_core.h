@@ -2,6 +2,8 @@
 #ifndef TK_TRANSPORT_CLIENT_CORE_H
 #define TK_TRANSPORT_CLIENT_CORE_H
 
+#include <stdatomic.h>
+
 #include "transport/client.h"
 #include "transport/session.h"
 
@@ -24,7 +26,9 @@ struct tk_client {
 	struct tk_client_pack window[TK_CLIENT_WINDOW_MAX];
 	unsigned in_flight, window_packs;
 	uint64_t in_flight_bytes, window_bytes;
-	uint64_t bandwidth_bytes;
+	uint64_t (*bandwidth)(void *ctx);
+	void *bandwidth_ctx;
+	atomic_bool aborted;
 	int64_t may_send_ns;                    /* under a bandwidth limit: not before this */
 	struct tk_err pack_fault;               /* of a pack answered with an error, until it was told; rc is TK_OK when none */
 };

@@ -391,6 +391,15 @@ client_check_pack(struct tk_store *store, const struct tk_pack_name *name, uint3
 }
 
 static void
+client_abort(struct tk_store *store)
+{
+	struct tk_client *client = tk_client_of(store);
+
+	atomic_store(&client->aborted, true);
+	tk_session_abort(client->session);
+}
+
+static void
 client_close(struct tk_store *store)
 {
 	tk_client_free(tk_client_of(store));
@@ -415,5 +424,6 @@ const struct tk_store_ops tk_client_ops = {
 	.put_config = client_put_config,
 	.get_config = client_get_config,
 	.check_pack = client_check_pack,
+	.abort = client_abort,
 	.close = client_close,
 };

@@ -8,6 +8,9 @@
 #include "transport/client_core.h"
 
 #define NS_PER_S INT64_C(1000000000)
+#define NAP_NS INT64_C(100000000)
+#define PIECES_A_SECOND 8u
+#define PIECE_MIN_BYTES 1024u
 
 /* What became of packs sent before. */
 static enum tk_rc
@@ -49,20 +52,50 @@ is_in_flight(const struct tk_client *client, uint32_t request)
 	return false;
 }
 
-/* Spreads what is sent over time. What was saved up by pausing is not spent later. */
-static void
-keep_to_bandwidth(struct tk_client *client, uint32_t len_bytes)
+/* Under a limit, pieces are small enough that no wait between two of them is long. */
+static uint32_t
+piece_length(uint64_t left_bytes, uint64_t rate_bytes)
 {
-	int64_t now_ns = tk_clock_mono_ns(), wait_ns = client->may_send_ns - now_ns;
-	struct timespec wait = {.tv_sec = wait_ns / NS_PER_S, .tv_nsec = wait_ns % NS_PER_S};
+	uint64_t most = rate_bytes / PIECES_A_SECOND;
 
-	if (!client->bandwidth_bytes)
-		return;
-	if (wait_ns > 0)
-		(void)nanosleep(&wait, NULL);
+	if (!rate_bytes || most > TK_FRAME_DATA_MAX)
+		most = TK_FRAME_DATA_MAX;
+	if (most < PIECE_MIN_BYTES)
+		most = PIECE_MIN_BYTES;
+	return (uint32_t)(left_bytes < most ? left_bytes : most);
+}
+
+/* In short naps: a session that is aborted meanwhile does not keep anybody waiting. */
+static void
+sleep_until(const struct tk_client *client, int64_t until_ns)
+{
+	const struct timespec nap = {.tv_nsec = NAP_NS};
+	struct timespec rest = {0};
+	int64_t left_ns = until_ns - tk_clock_mono_ns();
+
+	for (; left_ns > NAP_NS && !atomic_load(&client->aborted); left_ns = until_ns - tk_clock_mono_ns())
+		(void)nanosleep(&nap, NULL);
+	rest.tv_nsec = left_ns;
+	if (left_ns > 0 && left_ns <= NAP_NS)
+		(void)nanosleep(&rest, NULL);
+}
+
+/* The length of the next piece, once it may be sent. What was saved up by pausing is not spent later. */
+static uint32_t
+wait_for_turn(struct tk_client *client, uint64_t left_bytes)
+{
+	uint64_t rate_bytes = client->bandwidth ? client->bandwidth(client->bandwidth_ctx) : 0;
+	uint32_t len_bytes = piece_length(left_bytes, rate_bytes);
+	int64_t now_ns = tk_clock_mono_ns();
+
+	if (!rate_bytes)
+		return len_bytes;
+	if (client->may_send_ns > now_ns)
+		sleep_until(client, client->may_send_ns);
 	else
 		client->may_send_ns = now_ns;
-	client->may_send_ns += (int64_t)((double)len_bytes / (double)client->bandwidth_bytes * (double)NS_PER_S);
+	client->may_send_ns += (int64_t)((double)len_bytes / (double)rate_bytes * (double)NS_PER_S);
+	return len_bytes;
 }
 
 static enum tk_rc
@@ -75,8 +108,7 @@ send_data(struct tk_client *client, uint32_t request, int fd, uint64_t len_bytes
 
 	/* An early answer ends the pack: the site has it, or does not want it. */
 	while (at < len_bytes && is_in_flight(client, request)) {
-		head.len_bytes = len_bytes - at < TK_FRAME_DATA_MAX ? (uint32_t)(len_bytes - at) : TK_FRAME_DATA_MAX;
-		keep_to_bandwidth(client, head.len_bytes);
+		head.len_bytes = wait_for_turn(client, len_bytes - at);
 		rc = tk_pread_full(fd, chunk, head.len_bytes, at, &got, "a pack to be sent", err);
 		if (!rc && got < head.len_bytes)
 			rc = tk_err_set(err, TK_ECORRUPT, "a pack to be sent is shorter than %llu bytes", (unsigned long long)len_bytes);

@@ -28,7 +28,7 @@ struct worker {
 	size_t index;
 	pthread_t thread;
 	bool started;
-	struct tk_store *store;               /* the worker's own */
+	struct tk_store *store;               /* the worker's own; set under sites->lock, so that it can be aborted */
 
 	/* under sites->lock */
 	struct work *first, *last;
@@ -103,18 +103,33 @@ promised_to_us(struct worker *worker, const struct tk_store_state *state)
 	       memcmp(&grant.incarnation, opts->incarnation, sizeof(grant.incarnation)) == 0;
 }
 
+/* Sets or takes away the session; the one before is the caller's. */
+static struct tk_store *
+set_store(struct worker *worker, struct tk_store *store)
+{
+	struct tk_store *before;
+
+	pthread_mutex_lock(&worker->sites->lock);
+	before = worker->store;
+	worker->store = store;
+	pthread_mutex_unlock(&worker->sites->lock);
+	return before;
+}
+
 static enum tk_rc
 worker_open(struct worker *worker, struct tk_store_state *state, bool *own_promise, struct tk_err *err)
 {
 	struct tk_sites *sites = worker->sites;
 	const struct tk_site *site = &sites->opts.sites[worker->index];
 	struct tk_vault_mark mark;
+	struct tk_store *store = NULL;
 	struct tk_err why;
 	bool known;
-	enum tk_rc rc = site->open(site, &worker->store, err);
+	enum tk_rc rc = site->open(site, &store, err);
 
 	if (rc)
 		return rc;
+	(void)set_store(worker, store);
 	rc = tk_journal_site_mark(sites->opts.journal, site->name, &mark, err);
 	if (rc && rc != TK_ENOENT)
 		return rc;
@@ -269,6 +284,7 @@ static void *
 worker_main(void *arg)
 {
 	struct worker *worker = arg;
+	struct tk_store *store;
 	struct tk_store_state state;
 	struct work *work;
 	struct tk_err err;
@@ -292,7 +308,8 @@ worker_main(void *arg)
 		}
 		free_work(work);
 	}
-	tk_store_cleanup(&worker->store);
+	store = set_store(worker, NULL);
+	tk_store_cleanup(&store);
 	return NULL;
 }
 
@@ -493,6 +510,14 @@ void
 tk_sites_stop(struct tk_sites *sites)
 {
 	atomic_store(&sites->stop, true);
+	pthread_mutex_lock(&sites->lock);
+	for (size_t i = 0; i < sites->count; i++) {
+		const struct worker *worker = &sites->workers[i];
+
+		if (worker->store && (worker->busy || worker->report.phase == TK_SITE_OPENING) && worker->store->ops->abort)
+			worker->store->ops->abort(worker->store);
+	}
+	pthread_mutex_unlock(&sites->lock);
 }
 
 static void

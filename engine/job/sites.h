@@ -62,7 +62,7 @@ TK_MUST_CHECK enum tk_rc tk_sites_publish(struct tk_sites *sites, const struct t
 void tk_sites_wait(struct tk_sites *sites, bool (*done)(void *ctx), void *ctx, int64_t deadline_ns);
 /* True when no site is at work. */
 bool tk_sites_idle(struct tk_sites *sites);
-/* Workers drop what is queued. */
+/* Workers drop what is queued, and end what they are at: nobody waits for a site that is slow or hangs. */
 void tk_sites_stop(struct tk_sites *sites);
 
 #endif

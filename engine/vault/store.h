@@ -98,6 +98,8 @@ struct tk_store_ops {
 	 * when blobs are damaged; TK_ECORRUPT when header or footer are. */
 	TK_MUST_CHECK enum tk_rc (*check_pack)(struct tk_store *store, const struct tk_pack_name *name, uint32_t **bad_blobs,
 					       size_t *bad_count, struct tk_err *err);
+	/* Any thread, while the session lives: the call that is waiting and those to come end soon, with TK_ECANCELLED. NULL where no call waits long. */
+	void (*abort)(struct tk_store *store);
 	/* Frees the session; never fails. */
 	void (*close)(struct tk_store *store);
 };

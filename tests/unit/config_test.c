@@ -312,6 +312,24 @@ sizes_and_durations_have_units(void **state)
 	assert_int_equal(tk_duration_parse("999999999999y", &ms, NULL), TK_EINVAL);
 }
 
+static void
+a_window_may_pass_midnight(void **state)
+{
+	struct tk_window window;
+
+	(void)state;
+	assert_int_equal(tk_window_parse("08:00-18:00", &window, NULL), TK_OK);
+	assert_true(tk_window_contains(&window, 8 * 60));
+	assert_false(tk_window_contains(&window, 18 * 60));
+	assert_false(tk_window_contains(&window, 0));
+	assert_int_equal(tk_window_parse("22:00-06:00", &window, NULL), TK_OK);
+	assert_true(tk_window_contains(&window, 23 * 60));
+	assert_true(tk_window_contains(&window, 5 * 60 + 59));
+	assert_false(tk_window_contains(&window, 6 * 60));
+	assert_int_equal(tk_window_parse("", &window, NULL), TK_OK);
+	assert_true(tk_window_contains(&window, 12 * 60));
+}
+
 int
 main(void)
 {
@@ -325,6 +343,7 @@ main(void)
 		cmocka_unit_test(what_init_writes_can_be_read),
 		cmocka_unit_test(a_site_has_a_daemon_section_and_needs_no_dataset),
 		cmocka_unit_test(sizes_and_durations_have_units),
+		cmocka_unit_test(a_window_may_pass_midnight),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

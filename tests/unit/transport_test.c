@@ -122,16 +122,24 @@ many_packs_are_under_way_at_once_and_large_ranges_come_in_pieces(void **state)
 	tk_buf_release(&got);
 }
 
+static uint64_t
+fixed_bandwidth(void *ctx)
+{
+	return *(const uint64_t *)ctx;
+}
+
 static void
 a_bandwidth_limit_is_kept(void **state)
 {
 	struct net *net = *state;
 	TK_AUTO(tk_store_cleanup) struct tk_store *store = NULL;
 	struct made_blob blobs[300] = {{.type = TK_BLOB_DATA}};
+	uint64_t rate_bytes = 2u << 20;
 	struct made_pack pack;
 	int64_t start_ns;
 
-	net->client.bandwidth_bytes = 2u << 20;
+	net->client.bandwidth = fixed_bandwidth;
+	net->client.bandwidth_ctx = &rate_bytes;
 	net_serve(net);
 	store = net_open(net);
 	assert_false(tk_client_date_wrong(store));

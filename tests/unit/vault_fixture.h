@@ -24,7 +24,7 @@ int box_setup(void **state);
 int box_teardown(void **state);
 void box_open(struct vault_box *box);
 void box_close(struct vault_box *box);
-/* Runs a shell command with $1 = the vault's path; it must succeed. */
+/* Runs a shell command with $1 = the vault's path; it must succeed. `flip OFFSET FILE` turns a bit. */
 void box_shell(const struct vault_box *box, const char *command);
 /* How many files the shell pattern (below the vault) matches. */
 size_t box_count(const struct vault_box *box, const char *pattern);

@@ -174,7 +174,7 @@ a_receipt_that_cannot_be_read_leaves_its_number_unknown_so_the_vault_gives_no_mo
 	publish_small(box, 1, NULL, NULL);
 	publish_small(box, 2, NULL, NULL);
 	box_close(box);
-	box_shell(box, "rm \"$1\"/index.db*; printf X | dd of=\"$(ls \"$1\"/domains/*/receipts/* | tail -1)\" bs=1 seek=60 conv=notrunc status=none");
+	box_shell(box, "rm \"$1\"/index.db*; flip 60 \"$(ls \"$1\"/domains/*/receipts/* | tail -1)\"");
 	box_open(box);
 	assert_int_equal(tk_vault_state(box->vault, &box->domain, NULL, &now, NULL), TK_OK);
 	assert_true(now.read_only);
@@ -201,7 +201,7 @@ a_point_whose_pack_was_damaged_gets_its_receipt_again_once_the_pack_is_back(void
 	make_point(box, 1, &pack, 1, packs, 1, &record, &at);
 	assert_int_equal(publish(box, &record, &first, NULL), TK_OK);
 	box_close(box);
-	box_shell(box, "rm \"$1\"/index.db*; printf XX | dd of=\"$(echo \"$1\"/packs/*/*)\" bs=1 seek=20 conv=notrunc status=none");
+	box_shell(box, "rm \"$1\"/index.db*; flip 20 \"$(echo \"$1\"/packs/*/*)\"");
 	box_open(box);
 	assert_int_equal(tk_vault_have(box->vault, &pack.ident.name, 1, &have, NULL), TK_OK);
 	assert_false(have);

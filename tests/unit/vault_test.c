@@ -110,7 +110,7 @@ the_same_pack_again_is_harmless_and_heals(void **state)
 	make_small_pack(box, &pack);
 	store_pack(box, &pack);
 	store_pack(box, &pack);
-	box_shell(box, "printf X | dd of=\"$(echo \"$1\"/packs/*/*)\" bs=1 seek=500 conv=notrunc status=none");
+	box_shell(box, "flip 500 \"$(echo \"$1\"/packs/*/*)\"");
 	assert_int_equal(tk_vault_check_pack(box->vault, &pack.ident.name, &bad, &count, NULL), TK_OK);
 	assert_int_equal(count, 1);
 	assert_int_equal(bad[0], 0);
@@ -198,7 +198,7 @@ verify_all_names_what_is_damaged(void **state)
 	assert_int_equal(tally.bad_packs + tally.bad_records, 0);
 	memset(&tally, 0, sizeof(tally));
 	box_shell(box, "for f in $(ls \"$1\"/packs/*/* | head -1) $(ls \"$1\"/domains/*/points/* | head -1); do"
-		       " printf X | dd of=$f bs=1 seek=300 conv=notrunc status=none; done; rm $(ls \"$1\"/packs/*/* | tail -1)");
+		       " flip 300 $f; done; rm $(ls \"$1\"/packs/*/* | tail -1)");
 	assert_int_equal(tk_vault_verify_all(box->vault, count_finding, &tally, NULL), TK_OK);
 	assert_int_equal(tally.bad_packs, 2);
 	assert_int_equal(tally.bad_records, 1);

@@ -234,7 +234,7 @@ a_damaged_vote_fences_everyone(void **state)
 	make_grant(box, 2, NULL, &grant, &record);
 	assert_int_equal(vote(box, &record, NULL), TK_OK);
 	box_close(box);
-	box_shell(box, "printf X | dd of=\"$(echo \"$1\"/domains/*/votes/*)\" bs=1 seek=60 conv=notrunc status=none");
+	box_shell(box, "flip 60 \"$(echo \"$1\"/domains/*/votes/*)\"");
 	box_open(box);
 	assert_int_equal(tk_vault_state(box->vault, &box->domain, NULL, &now, NULL), TK_OK);
 	assert_int_equal(now.promised_epoch, 2);

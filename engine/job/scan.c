@@ -1,179 +1,10 @@
-#include "engine/job/scan.h"
-
 #include <stdlib.h>
 #include <string.h>
 
-#include "engine/fsio/meta.h"
-#include "engine/fsio/openat.h"
-#include "engine/job/links.h"
-#include "engine/job/oldcursor.h"
+#include "engine/job/scan_core.h"
 
-#define NS_PER_S 1000000000LL
-#define RACY_DEFAULT_NS (2 * NS_PER_S)
+#define RACY_DEFAULT_NS 2000000000LL
 #define PROGRESS_EVERY 256u
-
-struct scan {
-	const struct tk_scan_opts *opts;
-	struct tk_scan_stats *stats;
-	struct tk_walk *walk;
-	struct tk_idmap *ids;
-	struct tk_tree *tree;
-	struct tk_links *links;
-	struct tk_oldcursor old;
-
-	/* The first `held` entries of the old leaf stand unchanged and are not in the tree yet: if the whole leaf does, it is
-	 * added undecoded. leaf_done: all of it was matched; what comes next decides. */
-	bool holding, leaf_done;
-	struct tk_sidecar *held_rows;         /* of the held entries: these may be newer than the leaf's */
-	size_t held, held_cap;
-
-	struct tk_sidecar *rows;              /* of the entries in the tree's open leaf */
-	size_t row_count, row_cap;
-
-	struct tk_entry fresh;                /* the entry being made */
-	size_t path_cap;
-	struct tk_buf forms[2];               /* for comparing it with the one before */
-	struct tk_content content;
-	uint64_t done;
-};
-
-/* ---- pages: where they go ---- */
-
-static enum tk_rc
-sink_place(void *ctx, uint32_t *pack, struct tk_err *err)
-{
-	const struct scan *scan = ctx;
-
-	return tk_packer_place(scan->opts->packer, pack, err);
-}
-
-static enum tk_rc
-sink_put(void *ctx, enum tk_blob_type type, const void *plain, size_t plain_bytes, const struct tk_blob_ref *refs, size_t ref_count,
-	 struct tk_blob_ref *ref, struct tk_err *err)
-{
-	const struct scan *scan = ctx;
-
-	return tk_packer_put(scan->opts->packer, type, plain, plain_bytes, refs, ref_count, ref, err);
-}
-
-static enum tk_rc
-sink_leaf_made(void *ctx, const struct tk_page_info *info, const void *plain, size_t plain_bytes, struct tk_err *err)
-{
-	struct scan *scan = ctx;
-	size_t count = (size_t)info->entries;
-	enum tk_rc rc;
-
-	if (count > scan->row_count)
-		return tk_err_set(err, TK_EINVAL, "a page has more entries than were added");
-	if ((rc = tk_catalog_writer_add(scan->opts->writer, info, plain, plain_bytes, scan->rows, count, err)))
-		return rc;
-	scan->stats->changed = true;
-	scan->row_count -= count;
-	memmove(scan->rows, scan->rows + count, scan->row_count * sizeof(*scan->rows));
-	return TK_OK;
-}
-
-static enum tk_rc
-sink_node_find(void *ctx, const struct tk_digest *key, struct tk_blob_ref *ref, bool *found, struct tk_err *err)
-{
-	const struct scan *scan = ctx;
-
-	return tk_catalog_node_find(scan->opts->writer, key, ref, found, err);
-}
-
-static enum tk_rc
-sink_node_made(void *ctx, const struct tk_digest *key, struct tk_blob_ref ref, struct tk_err *err)
-{
-	const struct scan *scan = ctx;
-
-	return tk_catalog_node_made(scan->opts->writer, key, ref, err);
-}
-
-/* ---- adding entries ---- */
-
-static enum tk_rc
-add_entry(struct scan *scan, const struct tk_entry *entry, const struct tk_sidecar *sidecar, struct tk_err *err)
-{
-	enum tk_rc rc = tk_tree_add(scan->tree, entry, err);
-
-	if (rc)
-		return rc;
-	if (scan->row_count == scan->row_cap) {
-		size_t cap = scan->row_cap ? scan->row_cap * 2 : 256;
-		struct tk_sidecar *grown = realloc(scan->rows, cap * sizeof(*grown));
-
-		if (!grown)
-			return tk_err_set(err, TK_ENOMEM, "no memory for sidecars");
-		scan->rows = grown;
-		scan->row_cap = cap;
-	}
-	scan->rows[scan->row_count++] = *sidecar;
-	return TK_OK;
-}
-
-/* The held entries go in one by one after all. */
-static enum tk_rc
-flush_held(struct scan *scan, struct tk_err *err)
-{
-	TK_AUTO(tk_leaf_cleanup) struct tk_leaf_reader *reader = NULL;
-	const struct tk_catalog_leaf *leaf = scan->old.leaf;
-	struct tk_entry entry;
-	bool done = false;
-	enum tk_rc rc;
-
-	if (!scan->holding)
-		return TK_OK;
-	scan->holding = scan->leaf_done = false;
-	if ((rc = tk_leaf_open(leaf->plain, leaf->plain_bytes, leaf->info.ref.pack, scan->opts->packs, &reader, err)))
-		return rc;
-	tk_entry_init(&entry);
-	for (size_t i = 0; i < scan->held && !rc; i++) {
-		rc = tk_leaf_next(reader, &entry, &done, err);
-		if (!rc && done)
-			rc = tk_err_set(err, TK_ECORRUPT, "a cached page changed while it was read");
-		if (!rc)
-			rc = add_entry(scan, &entry, &scan->held_rows[i], err);
-	}
-	tk_leaf_cleanup(&reader);
-	tk_entry_release(&entry);
-	return rc;
-}
-
-/* All of the old leaf was matched. next_path: what comes now (NULL: the end). */
-static enum tk_rc
-settle_leaf(struct scan *scan, const char *next_path, size_t next_bytes, struct tk_err *err)
-{
-	const struct tk_catalog_leaf *leaf = scan->old.leaf;
-	enum tk_rc rc;
-
-	if (next_path && !tk_tree_is_border(scan->tree, next_path, next_bytes)) {
-		rc = flush_held(scan, err);
-	} else {
-		scan->holding = scan->leaf_done = false;
-		rc = tk_tree_add_page(scan->tree, &leaf->info, err);
-		if (!rc)
-			rc = tk_catalog_writer_add(scan->opts->writer, &leaf->info, leaf->plain, leaf->plain_bytes, scan->held_rows, scan->held,
-						   err);
-	}
-	return rc ? rc : tk_oldcursor_next_leaf(&scan->old, err);
-}
-
-/* The old cursor goes on; a held leaf that is used up waits for what comes next. */
-static enum tk_rc
-advance_old(struct scan *scan, struct tk_err *err)
-{
-	enum tk_rc rc = tk_oldcursor_next_in_leaf(&scan->old, err);
-
-	if (rc || scan->old.have)
-		return rc;
-	if (scan->holding) {
-		scan->leaf_done = true;
-		return TK_OK;
-	}
-	return tk_oldcursor_next_leaf(&scan->old, err);
-}
-
-/* ---- one entry ---- */
 
 static void
 count_entry(struct scan *scan, enum tk_ftype type, uint64_t size_bytes)
@@ -211,117 +42,11 @@ on_walk_note(void *ctx, const char *path, size_t path_bytes, enum tk_walk_note k
 		note(scan, TK_NOTE_SKIPPED, path, err);
 }
 
-/* Each path has its own moment within the period at which it is read again although nothing says that it changed. */
-static bool
-reread_due(const struct scan *scan, const char *path, size_t path_bytes)
-{
-	int64_t period = scan->opts->reread_period_s, now = scan->opts->scan_start_ns / NS_PER_S, last = scan->opts->last_scan_ns / NS_PER_S;
-	uint64_t hash = 0xcbf29ce484222325ull;
-	int64_t moment;
-
-	if (period <= 0 || last <= 0)
-		return false;
-	if (now - last >= period)
-		return true;
-	for (size_t i = 0; i < path_bytes; i++)
-		hash = (hash ^ (uint8_t)path[i]) * 0x100000001b3ull;
-	moment = (int64_t)((hash >> 20) % (uint64_t)period);
-	/* Is last < moment <= now, modulo the period? */
-	return (now - moment) / period != (last - moment) / period;
-}
-
 static bool
 is_unchanged(const struct scan *scan, const struct tk_walk_entry *now)
 {
-	const struct tk_entry *was = &scan->old.entry;
-	const struct tk_sidecar *side = tk_oldcursor_sidecar(&scan->old);
-	const struct tk_stat *st = &now->st;
-
-	if (side->ino != st->ino || side->ctime_s != st->ctime_s || side->ctime_ns != st->ctime_ns || side->racy || side->ino == 0)
-		return false;
-	if (was->meta.type != st->type || was->meta.mode != st->mode || was->meta.uid != st->uid || was->meta.gid != st->gid ||
-	    was->meta.mtime_s != st->mtime_s || was->meta.mtime_ns != st->mtime_ns || was->inconsistent)
-		return false;
-	if (st->type == TK_FT_DIR)
-		return true;
-	if ((st->nlink > 1) != (was->hardlink_group != 0))
-		return false;
-	return st->type != TK_FT_REG || (was->meta.size_bytes == st->size_bytes && !reread_due(scan, now->path, now->path_len_bytes));
-}
-
-static struct tk_sidecar
-sidecar_of(const struct scan *scan, const struct tk_stat *st)
-{
-	int64_t ctime_ns = st->ctime_s * NS_PER_S + st->ctime_ns;
-	int64_t racy_ns = scan->opts->racy_ns ? scan->opts->racy_ns : RACY_DEFAULT_NS;
-
-	return (struct tk_sidecar){st->dev, st->ino, st->ctime_s, st->ctime_ns, ctime_ns > scan->opts->scan_start_ns - racy_ns};
-}
-
-static void
-content_from_entry(const struct tk_entry *entry, struct tk_content *out)
-{
-	*out = (struct tk_content){.size_bytes = entry->meta.size_bytes, .digest = entry->content, .kind = entry->kind,
-				   .extents = entry->extents, .extent_count = entry->extent_count, .segments = entry->segments,
-				   .inconsistent = entry->inconsistent};
-}
-
-/*
- * May an unchanged name of an inode with several keep its group? Not if another inode has that group in this run, nor if the inode was read again under another name and
- * gave other bytes: all names of a group must tell the same content. An inode not met yet takes group and content from this entry.
- */
-static enum tk_rc
-group_stands(struct scan *scan, const struct tk_walk_entry *now, bool *stands, struct tk_err *err)
-{
-	const struct tk_entry *was = &scan->old.entry;
-	struct tk_link_row *row = was->hardlink_group ? tk_links_find(scan->links, now->st.dev, now->st.ino) : NULL;
-	struct tk_content content;
-	enum tk_rc rc;
-
-	*stands = true;
-	if (!was->hardlink_group)
-		return TK_OK;
-	if (row) {
-		*stands = row->group == was->hardlink_group &&
-			  (!row->has_content || memcmp(&row->content.digest, &was->content, sizeof(was->content)) == 0);
-		return TK_OK;
-	}
-	if ((rc = tk_links_add(scan->links, now->st.dev, now->st.ino, was->hardlink_group, &row, err)))
-		return rc;
-	*stands = row->group == was->hardlink_group;
-	if (!*stands)
-		return TK_OK;
-	content_from_entry(was, &content);
-	content.st = now->st;
-	return tk_links_set_content(row, &content, err);
-}
-
-/* The old entry stands as it is, with what is known of its inode now: held, or added. */
-static enum tk_rc
-keep_entry(struct scan *scan, const struct tk_sidecar *sidecar, struct tk_err *err)
-{
-	const struct tk_entry *was = &scan->old.entry;
-	enum tk_rc rc;
-
-	if (scan->old.index == 0 && !scan->holding && tk_tree_at_border(scan->tree, was->path, was->path_bytes)) {
-		scan->holding = true;
-		scan->held = 0;
-	}
-	if (!scan->holding) {
-		rc = add_entry(scan, was, sidecar, err);
-		return rc ? rc : advance_old(scan, err);
-	}
-	if (scan->held == scan->held_cap) {
-		size_t cap = scan->held_cap ? scan->held_cap * 2 : 256;
-		struct tk_sidecar *grown = realloc(scan->held_rows, cap * sizeof(*grown));
-
-		if (!grown)
-			return tk_err_set(err, TK_ENOMEM, "no memory for sidecars");
-		scan->held_rows = grown;
-		scan->held_cap = cap;
-	}
-	scan->held_rows[scan->held++] = *sidecar;
-	return advance_old(scan, err);
+	return tk_trust_stands(&scan->old.entry, tk_oldcursor_sidecar(&scan->old), &now->st) &&
+	       (now->st.type != TK_FT_REG || !tk_trust_reread_due(&scan->trust, now->path, now->path_len_bytes));
 }
 
 /* An entry that nothing says to have changed. */
@@ -334,111 +59,7 @@ carry_over(struct scan *scan, struct tk_err *err)
 	count_entry(scan, was->meta.type, was->meta.size_bytes);
 	if ((rc = tk_ingest_keep(scan->opts->ingest, was, err)))
 		return rc;
-	return keep_entry(scan, tk_oldcursor_sidecar(&scan->old), err);
-}
-
-static enum tk_rc
-set_path(struct scan *scan, const struct tk_walk_entry *now, struct tk_err *err)
-{
-	struct tk_entry *entry = &scan->fresh;
-
-	if (now->path_len_bytes + 1 > scan->path_cap) {
-		size_t cap = now->path_len_bytes * 2 + 256;
-		char *grown = realloc(entry->path, cap);
-
-		if (!grown)
-			return tk_err_set(err, TK_ENOMEM, "no memory for a path");
-		entry->path = grown;
-		scan->path_cap = cap;
-	}
-	memcpy(entry->path, now->path, now->path_len_bytes + 1);
-	entry->path_bytes = now->path_len_bytes;
-	return TK_OK;
-}
-
-static void
-take_content(struct scan *scan, const struct tk_content *content)
-{
-	struct tk_entry *entry = &scan->fresh;
-
-	entry->content = content->digest;
-	entry->kind = content->kind;
-	entry->extents = content->extents;
-	entry->extent_count = content->extent_count;
-	entry->segments = content->segments;
-	entry->inconsistent = content->inconsistent;
-	entry->meta.size_bytes = content->size_bytes;
-}
-
-/* The row of an inode with several names; this may be the first of them that is met. */
-static enum tk_rc
-need_row(struct scan *scan, const struct tk_stat *st, const struct tk_entry *old, struct tk_link_row **row, struct tk_err *err)
-{
-	uint64_t was = old ? tk_oldcursor_sidecar(&scan->old)->ino : 0;
-	/* The group stays with the inode, not with the name. */
-	uint64_t wish = old && (was == st->ino || was == 0) ? old->hardlink_group : 0;
-
-	*row = tk_links_find(scan->links, st->dev, st->ino);
-	return *row ? TK_OK : tk_links_add(scan->links, st->dev, st->ino, wish, row, err);
-}
-
-/* Reads a regular file's content, or takes it from another name of the same inode. */
-static enum tk_rc
-read_content(struct scan *scan, const struct tk_walk_entry *now, int fd, const struct tk_entry *old, struct tk_link_row **row, struct tk_err *err)
-{
-	const struct tk_stat *st = &now->st;
-	enum tk_rc rc;
-
-	*row = st->nlink > 1 ? tk_links_find(scan->links, st->dev, st->ino) : NULL;
-	if (*row && (*row)->has_content) {
-		/* Content and metadata of one moment, also where the inode changed since another of its names was met: the next run sees that then. */
-		scan->content.st = (*row)->content.st;
-		return TK_OK;
-	}
-	if ((rc = tk_ingest_file(scan->opts->ingest, fd, now->name, old, &scan->content, err)))
-		return rc;
-	if (st->nlink <= 1)
-		return TK_OK;
-	if ((rc = need_row(scan, st, old, row, err)))
-		return rc;
-	return tk_links_set_content(*row, &scan->content, err);
-}
-
-/* Makes scan->fresh from what is on disk now. TK_ENOENT, TK_EDENIED, TK_EIO: this one cannot be read. */
-static enum tk_rc
-make_entry(struct scan *scan, const struct tk_walk_entry *now, const struct tk_entry *old, struct tk_stat *st, struct tk_err *err)
-{
-	TK_AUTO(tk_fd_cleanup) int fd = -1;
-	struct tk_link_row *row = NULL;
-	enum tk_rc rc;
-
-	scan->fresh.hardlink_group = 0;
-	scan->fresh.kind = TK_CONTENT_NONE;
-	scan->fresh.inconsistent = false;
-	scan->fresh.extents = NULL;
-	scan->fresh.extent_count = 0;
-	if ((rc = set_path(scan, now, err)))
-		return tk_err_context(err, rc, "scanning");
-	*st = now->st;
-	if (st->type == TK_FT_REG) {
-		fd = tk_open_quiet(now->parent_dirfd, now->name, false);
-		if (fd < 0)
-			return tk_err_errno(err, tk_fs_rc(), "open");
-		if ((rc = read_content(scan, now, fd, old, &row, err)))
-			return rc;
-		*st = scan->content.st;
-		if (st->type != TK_FT_REG)
-			return tk_err_set(err, TK_ENOENT, "replaced while it was looked at");
-	} else if (st->type != TK_FT_DIR && st->nlink > 1 && (rc = need_row(scan, st, old, &row, err))) {
-		return rc;
-	}
-	if ((rc = tk_meta_capture(now->parent_dirfd, now->name, fd, st, scan->ids, &scan->fresh.meta, err)))
-		return rc;
-	if (st->type == TK_FT_REG)
-		take_content(scan, row ? &row->content : &scan->content);
-	if (row)
-		scan->fresh.hardlink_group = row->group;
-	return TK_OK;
+	return tk_scan_keep(scan, tk_oldcursor_sidecar(&scan->old), err);
 }
 
 static bool
@@ -459,22 +80,6 @@ guess(struct scan *scan, const struct tk_walk_entry *now, const struct tk_entry 
 		scan->stats->files_changed++;
 	else
 		scan->stats->files_new++;
-}
-
-/* Is what was made now the very entry of before, its extents too? Then its page need not be written anew. */
-static enum tk_rc
-is_same_entry(struct scan *scan, const struct tk_entry *old, bool *same, struct tk_err *err)
-{
-	const struct tk_entry *fresh = &scan->fresh;
-
-	*same = false;
-	if (old->kind != fresh->kind || old->extent_count != fresh->extent_count || old->extensions.len_bytes > 0)
-		return TK_OK;
-	if (old->kind == TK_CONTENT_SEGMENTS && (old->segments.pack != fresh->segments.pack || old->segments.blob != fresh->segments.blob))
-		return TK_OK;
-	if (old->kind == TK_CONTENT_EXTENTS && memcmp(old->extents, fresh->extents, old->extent_count * sizeof(*old->extents)) != 0)
-		return TK_OK;
-	return tk_entry_same_form(old, fresh, scan->forms, same, err);
 }
 
 static void
@@ -508,11 +113,11 @@ leave_out(struct scan *scan, const struct tk_walk_entry *now, const struct tk_en
 	note(scan, err->rc == TK_ENOENT ? TK_NOTE_VANISHED : TK_NOTE_UNREADABLE, now->path, err);
 	if (now->st.type == TK_FT_DIR)
 		tk_walk_skip_children(scan->walk);
-	rc = flush_held(scan, err);
+	rc = tk_scan_flush_held(scan, err);
 	if (rc || !old)
 		return rc;
 	scan->stats->changed = true;
-	return advance_old(scan, err);
+	return tk_scan_advance_old(scan, err);
 }
 
 /* An entry that is new or may have changed. old: the entry of the same path before, or NULL. */
@@ -523,7 +128,7 @@ look_closer(struct scan *scan, const struct tk_walk_entry *now, const struct tk_
 	struct tk_err why;
 	struct tk_stat st;
 	bool same = false;
-	enum tk_rc rc = make_entry(scan, now, old, &st, &why);
+	enum tk_rc rc = tk_scan_make_entry(scan, now, old, &st, &why);
 
 	if (rc && is_fatal(scan, rc)) {
 		if (err)
@@ -533,14 +138,14 @@ look_closer(struct scan *scan, const struct tk_walk_entry *now, const struct tk_
 	if (rc)
 		return leave_out(scan, now, old, &why);
 	count_change(scan, now, old, &st);
-	sidecar = sidecar_of(scan, &st);
-	if (old && (rc = is_same_entry(scan, old, &same, err)))
+	sidecar = tk_trust_sidecar(&scan->trust, &st);
+	if (old && (rc = tk_scan_is_same(scan, old, &same, err)))
 		return rc;
 	if (same)
-		return keep_entry(scan, &sidecar, err);
-	if ((rc = flush_held(scan, err)) || (rc = add_entry(scan, &scan->fresh, &sidecar, err)))
+		return tk_scan_keep(scan, &sidecar, err);
+	if ((rc = tk_scan_flush_held(scan, err)) || (rc = tk_scan_add(scan, &scan->fresh, &sidecar, err)))
 		return rc;
-	return old ? advance_old(scan, err) : TK_OK;
+	return old ? tk_scan_advance_old(scan, err) : TK_OK;
 }
 
 static void
@@ -555,14 +160,14 @@ tell_progress(struct scan *scan, const char *path)
 static enum tk_rc
 drop_old(struct scan *scan, struct tk_err *err)
 {
-	enum tk_rc rc = flush_held(scan, err);
+	enum tk_rc rc = tk_scan_flush_held(scan, err);
 
 	if (rc)
 		return rc;
 	scan->stats->changed = true;
 	if (scan->old.entry.meta.type != TK_FT_DIR)
 		scan->stats->files_removed++;
-	return advance_old(scan, err);
+	return tk_scan_advance_old(scan, err);
 }
 
 static enum tk_rc
@@ -572,7 +177,7 @@ take_entry(struct scan *scan, const struct tk_walk_entry *now, struct tk_err *er
 	int order = 1;
 	enum tk_rc rc;
 
-	if (scan->leaf_done && (rc = settle_leaf(scan, now->path, now->path_len_bytes, err)))
+	if (scan->leaf_done && (rc = tk_scan_settle_leaf(scan, now->path, now->path_len_bytes, err)))
 		return rc;
 	while (scan->old.have) {
 		order = tk_path_compare(scan->old.entry.path, scan->old.entry.path_bytes, now->path, now->path_len_bytes);
@@ -588,9 +193,9 @@ take_entry(struct scan *scan, const struct tk_walk_entry *now, struct tk_err *er
 			count_entry(scan, now->st.type, now->st.size_bytes);
 		else
 			guess(scan, now, both ? &scan->old.entry : NULL);
-		return both ? advance_old(scan, err) : TK_OK;
+		return both ? tk_scan_advance_old(scan, err) : TK_OK;
 	}
-	if (stands && (rc = group_stands(scan, now, &stands, err)))
+	if (stands && (rc = tk_scan_group_stands(scan, now, &stands, err)))
 		return rc;
 	return stands ? carry_over(scan, err) : look_closer(scan, now, both ? &scan->old.entry : NULL, err);
 }
@@ -613,7 +218,7 @@ scan_all(struct scan *scan, struct tk_err *err)
 		if (scan->done++ % PROGRESS_EVERY == 0)
 			tell_progress(scan, now->path);
 	}
-	if (scan->leaf_done && (rc = settle_leaf(scan, NULL, 0, err)))
+	if (scan->leaf_done && (rc = tk_scan_settle_leaf(scan, NULL, 0, err)))
 		return rc;
 	while (scan->old.have)
 		if ((rc = drop_old(scan, err)))
@@ -658,9 +263,10 @@ scan_close(struct scan *scan)
 enum tk_rc
 tk_scan_run(const struct tk_scan_opts *opts, struct tk_page_info *root, struct tk_scan_stats *stats, struct tk_err *err)
 {
-	struct scan scan = {.opts = opts, .stats = stats};
-	struct tk_page_sink sink = {.ctx = &scan, .place = sink_place, .put = sink_put, .leaf_made = sink_leaf_made,
-				    .node_find = sink_node_find, .node_made = sink_node_made};
+	struct scan scan = {.opts = opts, .stats = stats,
+			    .trust = {opts->scan_start_ns, opts->racy_ns ? opts->racy_ns : RACY_DEFAULT_NS, opts->last_scan_ns,
+				      opts->reread_period_s}};
+	struct tk_page_sink sink = tk_scan_sink(&scan);
 	struct tk_walk_opts walk_opts;
 	enum tk_rc rc;
 

@@ -1,0 +1,60 @@
+/* scan_core.h -- what the parts of a scan share; for engine/job/scan*.c only. */
+#ifndef TK_JOB_SCAN_CORE_H
+#define TK_JOB_SCAN_CORE_H
+
+#include "engine/job/links.h"
+#include "engine/job/oldcursor.h"
+#include "engine/job/scan.h"
+#include "engine/job/trust.h"
+
+struct scan {
+	const struct tk_scan_opts *opts;
+	struct tk_scan_stats *stats;
+	struct tk_trust trust;
+	struct tk_walk *walk;
+	struct tk_idmap *ids;
+	struct tk_tree *tree;
+	struct tk_links *links;
+	struct tk_oldcursor old;
+
+	/* The first `held` entries of the old leaf stand unchanged and are not in the tree yet: if the whole leaf does, it is
+	 * added undecoded. leaf_done: all of it was matched; what comes next decides. */
+	bool holding, leaf_done;
+	struct tk_sidecar *held_rows;         /* of the held entries: these may be newer than the leaf's */
+	size_t held, held_cap;
+
+	struct tk_sidecar *rows;              /* of the entries in the tree's open leaf */
+	size_t row_count, row_cap;
+
+	struct tk_entry fresh;                /* the entry being made */
+	size_t path_cap;
+	struct tk_buf forms[2];               /* for comparing it with the one before */
+	struct tk_content content;
+	uint64_t done;
+};
+
+/* scan_pages.c: the new tree's pages, made or carried over. */
+struct tk_page_sink tk_scan_sink(struct scan *scan);
+TK_MUST_CHECK enum tk_rc tk_scan_add(struct scan *scan, const struct tk_entry *entry, const struct tk_sidecar *sidecar, struct tk_err *err);
+/* The held entries go in one by one after all. */
+TK_MUST_CHECK enum tk_rc tk_scan_flush_held(struct scan *scan, struct tk_err *err);
+/* All of the old leaf was matched. next_path: what comes now (NULL: the end). */
+TK_MUST_CHECK enum tk_rc tk_scan_settle_leaf(struct scan *scan, const char *next_path, size_t next_bytes, struct tk_err *err);
+/* The old cursor goes on; a held leaf that is used up waits for what comes next. */
+TK_MUST_CHECK enum tk_rc tk_scan_advance_old(struct scan *scan, struct tk_err *err);
+/* The old entry stands as it is, with what is known of its inode now: held, or added. */
+TK_MUST_CHECK enum tk_rc tk_scan_keep(struct scan *scan, const struct tk_sidecar *sidecar, struct tk_err *err);
+
+/* scan_entry.c: one entry. old: the entry of the same path in the point before, or NULL. */
+/* Makes scan->fresh from what is on disk now. TK_ENOENT, TK_EDENIED, TK_EIO: this one cannot be read. */
+TK_MUST_CHECK enum tk_rc tk_scan_make_entry(struct scan *scan, const struct tk_walk_entry *now, const struct tk_entry *old, struct tk_stat *st,
+					    struct tk_err *err);
+/* Is what was made now the very entry of before, its extents too? Then its page need not be written anew. */
+TK_MUST_CHECK enum tk_rc tk_scan_is_same(struct scan *scan, const struct tk_entry *old, bool *same, struct tk_err *err);
+/*
+ * May an unchanged name of an inode with several keep its group? Not if another inode has that group in this run, nor if the inode was read again under another name and
+ * gave other bytes: all names of a group must tell the same content. An inode not met yet takes group and content from this entry.
+ */
+TK_MUST_CHECK enum tk_rc tk_scan_group_stands(struct scan *scan, const struct tk_walk_entry *now, bool *stands, struct tk_err *err);
+
+#endif

@@ -1,0 +1,157 @@
+#include <stdlib.h>
+#include <string.h>
+
+#include "engine/fsio/openat.h"
+#include "engine/job/scan_core.h"
+
+static void
+content_from_entry(const struct tk_entry *entry, struct tk_content *out)
+{
+	*out = (struct tk_content){.size_bytes = entry->meta.size_bytes, .digest = entry->content, .kind = entry->kind,
+				   .extents = entry->extents, .extent_count = entry->extent_count, .segments = entry->segments,
+				   .inconsistent = entry->inconsistent};
+}
+
+enum tk_rc
+tk_scan_group_stands(struct scan *scan, const struct tk_walk_entry *now, bool *stands, struct tk_err *err)
+{
+	const struct tk_entry *was = &scan->old.entry;
+	struct tk_link_row *row = was->hardlink_group ? tk_links_find(scan->links, now->st.dev, now->st.ino) : NULL;
+	struct tk_content content;
+	enum tk_rc rc;
+
+	*stands = true;
+	if (!was->hardlink_group)
+		return TK_OK;
+	if (row) {
+		*stands = row->group == was->hardlink_group &&
+			  (!row->has_content || memcmp(&row->content.digest, &was->content, sizeof(was->content)) == 0);
+		return TK_OK;
+	}
+	if ((rc = tk_links_add(scan->links, now->st.dev, now->st.ino, was->hardlink_group, &row, err)))
+		return rc;
+	*stands = row->group == was->hardlink_group;
+	if (!*stands)
+		return TK_OK;
+	content_from_entry(was, &content);
+	content.st = now->st;
+	return tk_links_set_content(row, &content, err);
+}
+
+static enum tk_rc
+set_path(struct scan *scan, const struct tk_walk_entry *now, struct tk_err *err)
+{
+	struct tk_entry *entry = &scan->fresh;
+
+	if (now->path_len_bytes + 1 > scan->path_cap) {
+		size_t cap = now->path_len_bytes * 2 + 256;
+		char *grown = realloc(entry->path, cap);
+
+		if (!grown)
+			return tk_err_set(err, TK_ENOMEM, "no memory for a path");
+		entry->path = grown;
+		scan->path_cap = cap;
+	}
+	memcpy(entry->path, now->path, now->path_len_bytes + 1);
+	entry->path_bytes = now->path_len_bytes;
+	return TK_OK;
+}
+
+static void
+take_content(struct scan *scan, const struct tk_content *content)
+{
+	struct tk_entry *entry = &scan->fresh;
+
+	entry->content = content->digest;
+	entry->kind = content->kind;
+	entry->extents = content->extents;
+	entry->extent_count = content->extent_count;
+	entry->segments = content->segments;
+	entry->inconsistent = content->inconsistent;
+	entry->meta.size_bytes = content->size_bytes;
+}
+
+/* The row of an inode with several names; this may be the first of them that is met. */
+static enum tk_rc
+need_row(struct scan *scan, const struct tk_stat *st, const struct tk_entry *old, struct tk_link_row **row, struct tk_err *err)
+{
+	uint64_t was = old ? tk_oldcursor_sidecar(&scan->old)->ino : 0;
+	/* The group stays with the inode, not with the name. */
+	uint64_t wish = old && (was == st->ino || was == 0) ? old->hardlink_group : 0;
+
+	*row = tk_links_find(scan->links, st->dev, st->ino);
+	return *row ? TK_OK : tk_links_add(scan->links, st->dev, st->ino, wish, row, err);
+}
+
+/* Reads a regular file's content, or takes it from another name of the same inode. */
+static enum tk_rc
+read_content(struct scan *scan, const struct tk_walk_entry *now, int fd, const struct tk_entry *old, struct tk_link_row **row, struct tk_err *err)
+{
+	const struct tk_stat *st = &now->st;
+	enum tk_rc rc;
+
+	*row = st->nlink > 1 ? tk_links_find(scan->links, st->dev, st->ino) : NULL;
+	if (*row && (*row)->has_content) {
+		/* Content and metadata of one moment, also where the inode changed since another of its names was met: the next run sees that then. */
+		scan->content.st = (*row)->content.st;
+		return TK_OK;
+	}
+	if ((rc = tk_ingest_file(scan->opts->ingest, fd, now->name, old, &scan->content, err)))
+		return rc;
+	if (st->nlink <= 1)
+		return TK_OK;
+	if ((rc = need_row(scan, st, old, row, err)))
+		return rc;
+	return tk_links_set_content(*row, &scan->content, err);
+}
+
+enum tk_rc
+tk_scan_make_entry(struct scan *scan, const struct tk_walk_entry *now, const struct tk_entry *old, struct tk_stat *st, struct tk_err *err)
+{
+	TK_AUTO(tk_fd_cleanup) int fd = -1;
+	struct tk_link_row *row = NULL;
+	enum tk_rc rc;
+
+	scan->fresh.hardlink_group = 0;
+	scan->fresh.kind = TK_CONTENT_NONE;
+	scan->fresh.inconsistent = false;
+	scan->fresh.extents = NULL;
+	scan->fresh.extent_count = 0;
+	if ((rc = set_path(scan, now, err)))
+		return tk_err_context(err, rc, "scanning");
+	*st = now->st;
+	if (st->type == TK_FT_REG) {
+		fd = tk_open_quiet(now->parent_dirfd, now->name, false);
+		if (fd < 0)
+			return tk_err_errno(err, tk_fs_rc(), "open");
+		if ((rc = read_content(scan, now, fd, old, &row, err)))
+			return rc;
+		*st = scan->content.st;
+		if (st->type != TK_FT_REG)
+			return tk_err_set(err, TK_ENOENT, "replaced while it was looked at");
+	} else if (st->type != TK_FT_DIR && st->nlink > 1 && (rc = need_row(scan, st, old, &row, err))) {
+		return rc;
+	}
+	if ((rc = tk_meta_capture(now->parent_dirfd, now->name, fd, st, scan->ids, &scan->fresh.meta, err)))
+		return rc;
+	if (st->type == TK_FT_REG)
+		take_content(scan, row ? &row->content : &scan->content);
+	if (row)
+		scan->fresh.hardlink_group = row->group;
+	return TK_OK;
+}
+
+enum tk_rc
+tk_scan_is_same(struct scan *scan, const struct tk_entry *old, bool *same, struct tk_err *err)
+{
+	const struct tk_entry *fresh = &scan->fresh;
+
+	*same = false;
+	if (old->kind != fresh->kind || old->extent_count != fresh->extent_count || old->extensions.len_bytes > 0)
+		return TK_OK;
+	if (old->kind == TK_CONTENT_SEGMENTS && (old->segments.pack != fresh->segments.pack || old->segments.blob != fresh->segments.blob))
+		return TK_OK;
+	if (old->kind == TK_CONTENT_EXTENTS && memcmp(old->extents, fresh->extents, old->extent_count * sizeof(*old->extents)) != 0)
+		return TK_OK;
+	return tk_entry_same_form(old, fresh, scan->forms, same, err);
+}

@@ -1,0 +1,44 @@
+#include "engine/job/trust.h"
+
+#define NS_PER_S 1000000000LL
+
+bool
+tk_trust_reread_due(const struct tk_trust *trust, const char *path, size_t path_bytes)
+{
+	int64_t period = trust->reread_period_s, now = trust->scan_start_ns / NS_PER_S, last = trust->last_scan_ns / NS_PER_S;
+	uint64_t hash = 0xcbf29ce484222325ull;
+	int64_t moment;
+
+	if (period <= 0 || last <= 0)
+		return false;
+	if (now - last >= period)
+		return true;
+	for (size_t i = 0; i < path_bytes; i++)
+		hash = (hash ^ (uint8_t)path[i]) * 0x100000001b3ull;
+	moment = (int64_t)((hash >> 20) % (uint64_t)period);
+	/* Is last < moment <= now, modulo the period? */
+	return (now - moment) / period != (last - moment) / period;
+}
+
+bool
+tk_trust_stands(const struct tk_entry *was, const struct tk_sidecar *side, const struct tk_stat *st)
+{
+	if (side->ino != st->ino || side->ctime_s != st->ctime_s || side->ctime_ns != st->ctime_ns || side->racy || side->ino == 0)
+		return false;
+	if (was->meta.type != st->type || was->meta.mode != st->mode || was->meta.uid != st->uid || was->meta.gid != st->gid ||
+	    was->meta.mtime_s != st->mtime_s || was->meta.mtime_ns != st->mtime_ns || was->inconsistent)
+		return false;
+	if (st->type == TK_FT_DIR)
+		return true;
+	if ((st->nlink > 1) != (was->hardlink_group != 0))
+		return false;
+	return st->type != TK_FT_REG || was->meta.size_bytes == st->size_bytes;
+}
+
+struct tk_sidecar
+tk_trust_sidecar(const struct tk_trust *trust, const struct tk_stat *st)
+{
+	int64_t ctime_ns = st->ctime_s * NS_PER_S + st->ctime_ns;
+
+	return (struct tk_sidecar){st->dev, st->ino, st->ctime_s, st->ctime_ns, ctime_ns > trust->scan_start_ns - trust->racy_ns};
+}

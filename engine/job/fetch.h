@@ -1,7 +1,8 @@
 /* fetch.h -- reads blobs from whatever sites can serve them, opened and checked.
  *
  * Every blob is authenticated. A site that does not answer is left out for the rest of the job; a blob that is missing or damaged at one site is
- * asked for at the next. Reads are spread over all sites. Any thread; memory is bounded by the caches. */
+ * asked for at the next. Each read goes to the site that should answer soonest, by its load and its speed of late. Any thread; memory is bounded: the caches, what is held, and
+ * about 3 MiB for each thread that loads. */
 #ifndef TK_JOB_FETCH_H
 #define TK_JOB_FETCH_H
 
@@ -16,7 +17,7 @@ struct tk_fetch_opts {
 	size_t site_count;
 	const struct tk_domain_keys *keys;
 	struct tk_packtab *packs;
-	size_t cache_bytes;                   /* of opened blobs; 0: 48 MiB */
+	size_t cache_bytes;                   /* of opened data blobs, and as much again of pages and maps; 0: 24 MiB each */
 	/* Told of each site that fails and of each blob found damaged or missing; any thread; may be NULL. */
 	void (*on_fault)(void *ctx, const char *site, const struct tk_err *err);
 	void *ctx;
@@ -31,6 +32,7 @@ struct tk_fetched;
 /* type: what it must be. Errors: TK_EUNREACH (no site left), TK_EMISSING, TK_ECORRUPT (at every site), TK_EKEY. */
 TK_MUST_CHECK enum tk_rc tk_fetch_blob(struct tk_fetch *fetch, struct tk_blob_ref ref, enum tk_blob_type type, struct tk_fetched **out,
 				       struct tk_err *err);
+struct tk_blob_ref tk_fetched_ref(const struct tk_fetched *blob);
 const uint8_t *tk_fetched_data(const struct tk_fetched *blob, size_t *len_bytes);
 void tk_fetch_release(struct tk_fetch *fetch, struct tk_fetched *blob);
 

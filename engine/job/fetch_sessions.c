@@ -3,7 +3,15 @@
 #include <pthread.h>
 #include <stdlib.h>
 
+#include "engine/base/clock.h"
+
 #define IDLE_MAX 16
+/* A call has its fixed cost, and counts as at least so long. */
+#define CALL_BYTES_MIN 65536u
+/* What was measured may have changed: after so long a site counts as twice as fast, and so on, until it is asked again. */
+#define DOUBT_NS 1000000000ll
+/* Another site than the preferred one must be so much sooner: reading forward is worth something, and measures are rough. */
+#define BETTER_BY 1.5
 
 struct site_slot {
 	const struct tk_site *site;
@@ -11,6 +19,10 @@ struct site_slot {
 	size_t idle_count;
 	atomic_bool failed;
 	atomic_bool used;
+	/* Under the lock: */
+	uint64_t asked_bytes;      /* by calls that are under way */
+	double ns_a_byte;          /* of late; 0: not known */
+	int64_t measured_ns;       /* when that was */
 };
 
 struct tk_sessions {
@@ -73,6 +85,84 @@ give_back(struct tk_sessions *sessions, struct site_slot *slot, struct tk_store 
 	tk_store_cleanup(&store);
 }
 
+/* ---- choosing a site; under the lock ---- */
+
+static uint64_t
+load_of(uint64_t len_bytes)
+{
+	return len_bytes < CALL_BYTES_MIN ? CALL_BYTES_MIN : len_bytes;
+}
+
+static double
+slowest_known(const struct tk_sessions *sessions)
+{
+	double slowest = 1;
+
+	for (size_t i = 0; i < sessions->count; i++)
+		if (sessions->slots[i].ns_a_byte > slowest)
+			slowest = sessions->slots[i].ns_a_byte;
+	return slowest;
+}
+
+/* A site that nobody knows is tried at once, by one call; until that comes back it counts as the slowest. */
+static double
+expected_ns(const struct tk_sessions *sessions, const struct site_slot *slot, uint64_t len_bytes, int64_t now_ns)
+{
+	double cost = slot->ns_a_byte / (1 + (double)(now_ns - slot->measured_ns) / (double)DOUBT_NS);
+
+	if (slot->ns_a_byte <= 0 && slot->asked_bytes > 0)
+		cost = slowest_known(sessions);
+	return cost * (double)(slot->asked_bytes + load_of(len_bytes));
+}
+
+size_t
+tk_sessions_choose(struct tk_sessions *sessions, size_t prefer, const bool *tried, uint64_t len_bytes)
+{
+	int64_t now_ns = tk_clock_mono_ns();
+	double best_ns = 0;
+	size_t best = SIZE_MAX;
+
+	pthread_mutex_lock(&sessions->lock);
+	for (size_t i = 0; i < sessions->count; i++) {
+		size_t site = (prefer + i) % sessions->count;
+		double ns;
+
+		if (tried[site] || atomic_load(&sessions->slots[site].failed))
+			continue;
+		ns = expected_ns(sessions, &sessions->slots[site], len_bytes, now_ns);
+		if (best == SIZE_MAX || ns * BETTER_BY < best_ns) {
+			best = site;
+			best_ns = ns;
+		}
+	}
+	pthread_mutex_unlock(&sessions->lock);
+	return best;
+}
+
+static void
+call_begins(struct tk_sessions *sessions, struct site_slot *slot, uint64_t len_bytes)
+{
+	pthread_mutex_lock(&sessions->lock);
+	slot->asked_bytes += len_bytes;
+	pthread_mutex_unlock(&sessions->lock);
+}
+
+static void
+call_ends(struct tk_sessions *sessions, struct site_slot *slot, uint64_t len_bytes, bool answered, int64_t began_ns)
+{
+	int64_t now_ns = tk_clock_mono_ns();
+	double cost;
+
+	pthread_mutex_lock(&sessions->lock);
+	slot->asked_bytes -= len_bytes;
+	if (answered) {
+		cost = (double)(now_ns - began_ns) / (double)len_bytes;
+		slot->ns_a_byte = slot->ns_a_byte > 0 ? (3 * slot->ns_a_byte + cost) / 4 : cost;
+		slot->measured_ns = now_ns;
+	}
+	pthread_mutex_unlock(&sessions->lock);
+}
+
 static bool
 session_died(enum tk_rc rc)
 {
@@ -81,12 +171,13 @@ session_died(enum tk_rc rc)
 
 static enum tk_rc
 call_once(struct tk_sessions *sessions, struct site_slot *slot, struct tk_store *store, enum tk_rc (*call)(struct tk_store *, void *, struct tk_err *),
-	  void *arg, struct tk_err *err)
+	  void *arg, int64_t *began_ns, struct tk_err *err)
 {
 	enum tk_rc rc = TK_OK;
 
 	if (!store && (rc = slot->site->open(slot->site, &store, err)))
 		return rc;
+	*began_ns = tk_clock_mono_ns();
 	rc = call(store, arg, err);
 	if (session_died(rc)) {
 		tk_store_cleanup(&store);
@@ -97,23 +188,35 @@ call_once(struct tk_sessions *sessions, struct site_slot *slot, struct tk_store 
 	return rc;
 }
 
+static enum tk_rc
+call_site(struct tk_sessions *sessions, struct site_slot *slot, enum tk_rc (*call)(struct tk_store *, void *, struct tk_err *), void *arg,
+	  int64_t *began_ns, struct tk_err *err)
+{
+	struct tk_store *idle = take_idle(sessions, slot);
+	enum tk_rc rc = call_once(sessions, slot, idle, call, arg, began_ns, err);
+
+	/* An idle session may have been closed meanwhile; a new one that fails says how it is, and is not waited for twice. */
+	if (idle && session_died(rc) && !atomic_load(&slot->failed))
+		rc = call_once(sessions, slot, NULL, call, arg, began_ns, err);
+	if (session_died(rc) || rc == TK_EDENIED)
+		atomic_store(&slot->failed, true);
+	return rc;
+}
+
 enum tk_rc
-tk_sessions_call(struct tk_sessions *sessions, size_t site, enum tk_rc (*call)(struct tk_store *, void *, struct tk_err *), void *arg,
-		 struct tk_err *err)
+tk_sessions_call(struct tk_sessions *sessions, size_t site, uint64_t len_bytes, enum tk_rc (*call)(struct tk_store *, void *, struct tk_err *),
+		 void *arg, struct tk_err *err)
 {
 	struct site_slot *slot = &sessions->slots[site];
-	struct tk_store *idle;
+	int64_t began_ns = 0;
 	enum tk_rc rc;
 
 	if (atomic_load(&slot->failed))
 		return tk_err_set(err, TK_EUNREACH, "site %s failed before", slot->site->name);
-	idle = take_idle(sessions, slot);
-	rc = call_once(sessions, slot, idle, call, arg, err);
-	/* An idle session may have been closed meanwhile; a new one that fails says how it is, and is not waited for twice. */
-	if (idle && session_died(rc) && !atomic_load(&slot->failed))
-		rc = call_once(sessions, slot, NULL, call, arg, err);
-	if (session_died(rc) || rc == TK_EDENIED)
-		atomic_store(&slot->failed, true);
+	len_bytes = load_of(len_bytes);
+	call_begins(sessions, slot, len_bytes);
+	rc = call_site(sessions, slot, call, arg, &began_ns, err);
+	call_ends(sessions, slot, len_bytes, !rc, began_ns);
 	return rc ? tk_err_context(err, rc, "site %s", slot->site->name) : TK_OK;
 }
 

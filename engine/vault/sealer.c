@@ -230,13 +230,13 @@ tk_open_blob(struct tk_opener *opener, const struct tk_pack_index *index, uint32
 	coded = info->codec == TK_CODEC_RAW ? plain : &opener->coded;
 	coded_bytes = sealed_bytes - tk_aead_tag_bytes(ctx->aead);
 	tk_buf_clear(coded);
-	rc = tk_buf_reserve(coded, coded_bytes + 1, err);
+	rc = tk_buf_reserve(coded, coded_bytes ? coded_bytes : 1, err);
 	if (rc == TK_OK)
 		rc = open_sealed(ctx, index, blob, sealed, coded->data, err);
 	if (rc)
 		return rc;
 	if (coded != plain) {
-		rc = tk_buf_reserve(plain, (size_t)info->plain_bytes + 1, err);
+		rc = tk_buf_reserve(plain, info->plain_bytes ? info->plain_bytes : 1, err);
 		if (rc == TK_OK)
 			rc = tk_decompress(ctx->comp, (uint32_t)info->codec, coded->data, coded_bytes, plain->data, info->plain_bytes, err);
 		if (rc)

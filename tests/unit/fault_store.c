@@ -33,9 +33,8 @@ fault(enum tk_rc rc, const char *what, struct tk_err *err)
 }
 
 static void
-delay(const struct fault_plan *plan)
+delay(unsigned ms)
 {
-	unsigned ms = atomic_load(&plan->delay_ms);
 	struct timespec time = {ms / 1000, (long)(ms % 1000) * 1000000};
 
 	if (ms)
@@ -67,7 +66,7 @@ fs_put_pack(struct tk_store *store, const struct tk_pack_name *name, int fd, uin
 	unsigned before = atomic_fetch_add(&plan->puts, 1);
 	enum tk_rc rc = before >= atomic_load(&plan->put_after) ? fault(atomic_load(&plan->put_rc), "put_pack", err) : TK_OK;
 
-	delay(plan);
+	delay(atomic_load(&plan->delay_ms));
 	return rc ? rc : inner(store)->ops->put_pack(inner(store), name, fd, len_bytes, err);
 }
 
@@ -98,7 +97,7 @@ fs_publish(struct tk_store *store, const void *record, size_t len_bytes, struct 
 	enum tk_rc rc = fault(atomic_load(&plan->publish_rc), "publish", err);
 
 	atomic_fetch_add(&plan->publishes, 1);
-	delay(plan);
+	delay(atomic_load(&plan->delay_ms));
 	if (!rc)
 		rc = inner(store)->ops->publish(inner(store), record, len_bytes, receipt, missing, err);
 	return !rc && atomic_load(&plan->forge) ? forge(receipt, err) : rc;
@@ -118,6 +117,7 @@ fs_get_range(struct tk_store *store, const struct tk_pack_name *name, uint64_t o
 	enum tk_rc rc = fault(atomic_load(&plan->get_rc), "get_range", err);
 
 	atomic_fetch_add(&plan->gets, 1);
+	delay(atomic_load(&plan->get_delay_ms));
 	if (!rc)
 		rc = inner(store)->ops->get_range(inner(store), name, offset_bytes, len_bytes, out, err);
 	if (!rc && atomic_load(&plan->flip) && out->len_bytes)

@@ -11,6 +11,7 @@ struct fault_plan {
 	_Atomic(enum tk_rc) open_rc, put_rc, publish_rc, get_rc;
 	atomic_uint put_after;             /* so many packs are taken before put_rc counts */
 	atomic_uint delay_ms;              /* before each put_pack and publish */
+	atomic_uint get_delay_ms;          /* before each get_range */
 	atomic_bool flip;                  /* ranges come back with a bit turned */
 	atomic_bool forge;                 /* receipts are signed by another key */
 

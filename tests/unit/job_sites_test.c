@@ -235,6 +235,36 @@ a_restore_goes_on_with_the_other_site(void **state)
 	forget(&past);
 }
 
+/* Restores the point with so much delay before each read at the two sites; how many reads each got. */
+static void
+count_gets(struct job_box *box, const struct past *past, const unsigned delay_ms[2], unsigned gets[2])
+{
+	for (size_t i = 0; i < 2; i++) {
+		atomic_store(&box->sites[i].plan.get_delay_ms, delay_ms[i]);
+		atomic_store(&box->sites[i].plan.gets, 0);
+	}
+	job_check_point(box, &past->at[0], past->listing[0], 0);
+	for (size_t i = 0; i < 2; i++)
+		gets[i] = atomic_load(&box->sites[i].plan.gets);
+}
+
+static void
+reads_are_shared_by_how_fast_each_site_answers(void **state)
+{
+	struct job_box *box = *state;
+	struct past past = {0};
+	unsigned gets[2];
+
+	run(box, &past, 3);
+	count_gets(box, &past, (const unsigned[]){20, 20}, gets);
+	assert_true(gets[0] > 0 && gets[1] > 0);
+	count_gets(box, &past, (const unsigned[]){2, 200}, gets);
+	assert_in_range(gets[1], 1, gets[0] / 2);
+	count_gets(box, &past, (const unsigned[]){200, 2}, gets);
+	assert_in_range(gets[0], 1, gets[1] / 2);
+	forget(&past);
+}
+
 static void
 damaged_bytes_are_never_restored(void **state)
 {
@@ -265,6 +295,7 @@ main(void)
 		cmocka_unit_test_setup_teardown(a_slow_site_is_not_waited_for_once_the_rule_is_met, two_sites, job_teardown),
 		cmocka_unit_test_setup_teardown(a_vault_made_anew_is_not_taken_for_the_old_one, two_sites, job_teardown),
 		cmocka_unit_test_setup_teardown(a_restore_goes_on_with_the_other_site, two_sites, job_teardown),
+		cmocka_unit_test_setup_teardown(reads_are_shared_by_how_fast_each_site_answers, two_sites, job_teardown),
 		cmocka_unit_test_setup_teardown(damaged_bytes_are_never_restored, two_sites, job_teardown),
 	};
 

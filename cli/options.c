@@ -132,7 +132,8 @@ const struct tk_verb tk_verbs[] = {
 		"only with its own passphrase.",
 		0, 0, 0, 0, false, tk_verb_key_rotate},
 	{"config check", "", "check the configuration",
-		"Reads twinkeep.conf and what it includes, and names every mistake with file and line and what to write instead.",
+		"Reads twinkeep.conf and what it includes, and names every mistake (the first 20) with file and line and what to write instead. Where a "
+		"brace, a quote or an equal sign is missing, the reading ends: what stands behind it is told when that is mended.",
 		0, 0, 0, 0, false, tk_verb_config_check},
 	{"version", "", "show the version", NULL, 0, 0, 0, 0, false, tk_verb_version},
 	RESERVED("takeover", "DATASET", "become the writing node"),

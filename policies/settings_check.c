@@ -13,7 +13,8 @@ tk_mistake_add(struct tk_mistakes *mistakes, const char *file, unsigned line, co
 	struct tk_err err;
 	char text[TK_ERR_TEXT_MAX];
 	va_list args;
-	struct tk_mistake *next = &mistakes->items[mistakes->count];
+	struct tk_mistake next;
+	size_t at = mistakes->count;
 
 	if (mistakes->count == TK_MISTAKES_MAX)
 		return;
@@ -22,15 +23,26 @@ tk_mistake_add(struct tk_mistakes *mistakes, const char *file, unsigned line, co
 	va_end(args);
 	/* Through an error: one line, whatever stood in the file. */
 	(void)tk_err_set(&err, TK_ECONFIG, "%s", text);
-	next->file = strdup(file ? file : TK_CONFIG_FILE);
-	next->line = line;
-	next->text = strdup(err.text);
-	if (next->file && next->text) {
-		mistakes->count++;
+	next = (struct tk_mistake){strdup(file ? file : TK_CONFIG_FILE), line, strdup(err.text)};
+	if (!next.file || !next.text) {
+		free(next.file);
+		free(next.text);
 		return;
 	}
-	free(next->file);
-	free(next->text);
+	for (; at > 0 && mistakes->items[at - 1].line > line && strcmp(mistakes->items[at - 1].file, next.file) == 0; at--)
+		mistakes->items[at] = mistakes->items[at - 1];
+	mistakes->items[at] = next;
+	mistakes->count++;
+}
+
+void
+tk_mistake_add_unknown(struct tk_mistakes *mistakes, const char *file, unsigned line, enum tk_config_section section, const char *name)
+{
+	static const char *const of[TK_SECTION_COUNT] = {"here", "of site", "of dataset", "of policy", "of daemon", "of keep"};
+	const char *near = tk_config_key_nearest(section, name);
+
+	tk_mistake_add(mistakes, file, line, "\"%s\" is not a key %s; %s%s", name, of[section],
+		near ? "write " : "remove it, or see twinkeep.conf(5) for the keys", near ? near : "");
 }
 
 void

@@ -2,16 +2,14 @@
 
 #include "policies/settings_keys.h"
 
-/* What ends a word for libconfuse's scanner, besides the comment that begins with '#'. */
-static bool
-in_word(char c)
+bool
+tk_config_in_word(char c)
 {
 	return !strchr(" \t\r\n\"'={}()+,*#", c);
 }
 
-/* Behind the quoted string that begins at `at`. */
-static size_t
-skip_quoted(const char *text, size_t len_bytes, size_t at)
+size_t
+tk_config_skip_quoted(const char *text, size_t len_bytes, size_t at)
 {
 	char quote = text[at++];
 
@@ -52,13 +50,13 @@ tk_config_blank_comments(char *text, size_t len_bytes)
 					text[at] = ' ';
 			word = false;
 		} else if (text[at] == '"' || text[at] == '\'') {
-			at = skip_quoted(text, len_bytes, at);
+			at = tk_config_skip_quoted(text, len_bytes, at);
 			word = false;
 		} else if (!word && text[at] == '$' && at + 1 < len_bytes && text[at + 1] == '{') {
 			close = memchr(text + at, '}', len_bytes - at);
 			at = close ? (size_t)(close - text) + 1 : len_bytes;
 		} else {
-			word = in_word(text[at++]);
+			word = tk_config_in_word(text[at++]);
 		}
 	}
 }

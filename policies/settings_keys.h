@@ -56,6 +56,12 @@ TK_MUST_CHECK enum tk_rc tk_config_file_read(const char *path, char **text, size
 /* Turns comments into blanks, outside of quotes; a comment that is not closed stays. libconfuse counts the lines of
  * comments twice and more (3.3), so that mistakes below one would be told with a wrong line. */
 void tk_config_blank_comments(char *text, size_t len_bytes);
+/* Turns each statement whose key or section does not exist into blanks, and records it as a mistake: libconfuse would
+ * end at the first. What follows a syntax error is left to libconfuse. Wants the text without comments. */
+void tk_config_blank_unknown(char *text, size_t len_bytes, struct tk_mistakes *mistakes, const char *file);
+/* For libconfuse's scanner: does c go on with a word; the place behind the quoted string that begins at `at`. */
+bool tk_config_in_word(char c);
+size_t tk_config_skip_quoted(const char *text, size_t len_bytes, size_t at);
 /* Where include(name) in the file `including` leads: a relative name is looked for beside that file, then among the
  * shipped policies; the first is the answer when it is in neither place. */
 void tk_config_include_path(const char *including, const char *name, char path[PATH_MAX]);
@@ -63,7 +69,9 @@ void tk_config_include_path(const char *including, const char *name, char path[P
 /* What only the whole shows: names that are not there, nothing to do, rules that cannot be met. Resolves the
  * policies of datasets and fills in their sites. Mistakes go through tk_mistake_add. Errors: TK_ENOMEM. */
 TK_MUST_CHECK enum tk_rc tk_config_check(struct tk_config *cfg, struct tk_mistakes *mistakes, struct tk_err *err);
-/* Records one, while there is room; a repeated one once. */
+/* Records one, while there is room, in the order of lines among those of its file that were recorded last. */
 void tk_mistake_add(struct tk_mistakes *mistakes, const char *file, unsigned line, const char *fmt, ...) TK_PRINTF(4, 5);
+/* The mistake of a name that is no key of the section. */
+void tk_mistake_add_unknown(struct tk_mistakes *mistakes, const char *file, unsigned line, enum tk_config_section section, const char *name);
 
 #endif

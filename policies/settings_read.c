@@ -132,7 +132,7 @@ on_error(cfg_t *cfg, const char *fmt, va_list args)
 {
 	struct reader *rd = reader_of(cfg);
 	enum tk_config_section section = section_of(cfg);
-	const char *advice = "see twinkeep.conf(5) for how it is written", *near;
+	const char *advice = "see twinkeep.conf(5) for how it is written";
 	char text[512], name[128];
 
 	(void)vsnprintf(text, sizeof(text), fmt, args);
@@ -143,10 +143,7 @@ on_error(cfg_t *cfg, const char *fmt, va_list args)
 	}
 	if (sscanf(text, "no such option '%127[^\n]", name) == 1 && strlen(name) > 1) {
 		name[strlen(name) - 1] = '\0';
-		near = tk_config_key_nearest(section, name);
-		tk_mistake_add(rd->mistakes, cfg->filename, line_of(rd, cfg), "\"%s\" is not a key %s%s; %s%s", name,
-			section == TK_SECTION_TOP ? "here" : "of ", section == TK_SECTION_TOP ? "" : section_names[section],
-			near ? "write " : "remove it, or see twinkeep.conf(5) for the keys", near ? near : "");
+		tk_mistake_add_unknown(rd->mistakes, cfg->filename, line_of(rd, cfg), section, name);
 		return;
 	}
 	if (sscanf(text, "found duplicate title '%127[^']", name) == 1) {
@@ -407,6 +404,7 @@ text_parse(struct reader *rd, cfg_t *cfg, const char *text, size_t len_bytes, co
 		rd->line_count = lines_in(text, len_bytes);
 		memcpy(copy, text, len_bytes);
 		tk_config_blank_comments(copy, len_bytes);
+		tk_config_blank_unknown(copy, len_bytes, rd->mistakes, path);
 		memcpy(copy + len_bytes, end, sizeof(end) - 1);
 		rc = stream_parse(rd, cfg, stream, path, syntax_ok);
 		rd->line_count = outer_count;

@@ -99,9 +99,9 @@ expect 2 twinkeep config check --home "$T/home"
 cat >"$T/want" <<EOF
 twinkeep: $home/twinkeep.conf:1: spool_max: "lots" is not a size; write a whole number with K, M, G or T, such as 10G
 twinkeep: $home/twinkeep.conf:3: url: "dir:vault" is not a site: the path is not absolute; write "dir:/absolute/path" or "tk://host:port"
+twinkeep: $home/twinkeep.conf:4: dataset d wants ack = all-local (policy default), but none of its sites is local; write local = true in a site, or ack = quorum in the policy
 twinkeep: $home/twinkeep.conf:5: paths: "srv/data" is a relative path; write it from the root, such as /srv/data
 twinkeep: $home/twinkeep.conf:6: dataset d: there is no site "c"; add a site section for it, or remove it
-twinkeep: $home/twinkeep.conf:4: dataset d wants ack = all-local (policy default), but none of its sites is local; write local = true in a site, or ack = quorum in the policy
 EOF
 cmp -s "$T/want" "$T/err" || fail "the mistakes differ: $(diff "$T/want" "$T/err")"
 expect 2 twinkeep config check --home "$T/home" --json

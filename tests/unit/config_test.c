@@ -142,6 +142,37 @@ several_mistakes_are_found_in_one_reading(void **state)
 	tk_mistakes_release(&mistakes);
 }
 
+static void
+unknown_keys_and_sections_hide_no_other_mistake(void **state)
+{
+	static const char text[] = "thread = 4\nsorce = { \"a } b\", 'c' }\n# spol_max\n" GOOD_SITE
+		"polcy p {\n ack = any\n keep { daily = 1 }\n}\n"
+		"policy q {\n keep {\n  dayly = 3\n  weekly = x\n }\n site a { url = x }\n acck += all\n include(\"x\")\n}\n"
+		GOOD_DATASET "includ(\"x\", y)\nthreads = 0x\ndataset e { paths = { /e } policy = none }\n";
+	static const struct {
+		unsigned line;
+		const char *part;
+	} wanted[] = {
+		{1, "\"thread\" is not a key here; write threads"}, {2, "\"sorce\" is not a key here; write source"}, {6, "\"polcy\" is not a key here; write policy"},
+		{12, "\"dayly\" is not a key of keep; write daily"}, {13, "weekly cannot be"}, {15, "\"site\" is not a key of policy"},
+		{16, "\"acck\" is not a key of policy; write ack"}, {17, "\"include\" is not a key of policy"}, {20, "\"includ\" is not a key here; write include"},
+		{21, "threads cannot be"}, {22, "there is no policy \"none\""},
+	};
+	TK_AUTO(tk_config_cleanup) struct tk_config *cfg = NULL;
+	struct tk_mistakes mistakes;
+	struct tk_err err;
+
+	(void)state;
+	assert_int_equal(parse(text, &cfg, &mistakes, &err), TK_ECONFIG);
+	for (size_t i = 0; i < sizeof(wanted) / sizeof(wanted[0]); i++) {
+		if (i >= mistakes.count || mistakes.items[i].line != wanted[i].line || !strstr(mistakes.items[i].text, wanted[i].part))
+			fail_msg("mistake %zu of %zu: wanted line %u: %s, got line %u: %s", i, mistakes.count, wanted[i].line, wanted[i].part,
+				 i < mistakes.count ? mistakes.items[i].line : 0, i < mistakes.count ? mistakes.items[i].text : "none");
+	}
+	assert_int_equal(mistakes.count, sizeof(wanted) / sizeof(wanted[0]));
+	tk_mistakes_release(&mistakes);
+}
+
 /* The scanner of the library is one for the process. */
 static void
 a_broken_file_does_not_spoil_the_next_reading(void **state)
@@ -337,6 +368,7 @@ main(void)
 		cmocka_unit_test(a_full_configuration_is_read),
 		cmocka_unit_test(every_mistake_names_its_line_and_what_to_write),
 		cmocka_unit_test(several_mistakes_are_found_in_one_reading),
+		cmocka_unit_test(unknown_keys_and_sections_hide_no_other_mistake),
 		cmocka_unit_test(a_broken_file_does_not_spoil_the_next_reading),
 		cmocka_unit_test(an_include_is_relative_to_the_file_it_stands_in),
 		cmocka_unit_test(the_ready_made_policies_are_without_mistake),

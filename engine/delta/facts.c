@@ -155,6 +155,7 @@ tk_facts_draft_begin(struct tk_facts_draft *draft, const uint8_t check[TK_TAG_BY
 	if ((rc = tk_buf_reserve(&draft->bytes, body_bytes, err)) || (rc = reserve_known(draft, err)))
 		return rc;
 	(void)lay_out(facts, draft->bytes.data + HEAD_BYTES, body_bytes);
+	memset(draft->bytes.data + HEAD_BYTES, 0, body_bytes);
 	draft->bytes.len_bytes = HEAD_BYTES + body_bytes;
 	draft->next_block = draft->next_leaf = 0;
 	return TK_OK;

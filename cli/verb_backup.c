@@ -166,6 +166,14 @@ codec_of(enum tk_compression compression)
 	return compression == TK_COMPRESS_NONE ? TK_CODEC_RAW : TK_CODEC_ZSTD;
 }
 
+static enum tk_trust_rule
+trust_rule(enum tk_trust_choice choice)
+{
+	if (choice == TK_TRUST_CHOICE_MTIME)
+		return TK_TRUST_MTIME;
+	return choice == TK_TRUST_CHOICE_MOVES ? TK_TRUST_MOVES : TK_TRUST_CTIME;
+}
+
 static void
 take_policy(const struct run *run, struct tk_backup_opts *opts)
 {
@@ -181,6 +189,7 @@ take_policy(const struct run *run, struct tk_backup_opts *opts)
 	opts->block_bytes = (size_t)policy->block_size_bytes;
 	opts->delta_min_bytes = policy->delta_min_size_bytes;
 	opts->retries = (unsigned)policy->read_retries;
+	opts->trust = trust_rule(policy->trust);
 	opts->reread_period_s = (int64_t)policy->reread_days * SECONDS_A_DAY;
 	for (size_t i = 0; i < run->site_count; i++) {
 		const struct tk_home_site *own = run->sites[i].ctx;
@@ -271,6 +280,9 @@ run_json(const struct run *run)
 	SET_N("files_removed", scan->files_removed);
 	SET_N("files_unreadable", scan->files_unreadable);
 	SET_N("files_inconsistent", scan->files_inconsistent);
+	SET_N("files_moved", scan->files_moved);
+	SET_N("files_reread", scan->files_reread);
+	SET_N("reread_bytes", scan->reread_bytes);
 	SET_N("total_bytes", scan->total_bytes);
 	SET_N("read_bytes", result->read_bytes);
 	SET_N("literal_bytes", result->literal_bytes);

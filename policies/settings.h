@@ -32,6 +32,7 @@ struct tk_config_where {
 };
 
 enum tk_compression { TK_COMPRESS_ZSTD, TK_COMPRESS_LZ4, TK_COMPRESS_NONE };
+enum tk_trust_choice { TK_TRUST_CHOICE_CTIME, TK_TRUST_CHOICE_MOVES, TK_TRUST_CHOICE_MTIME };
 enum tk_signature { TK_SIGN_FIRST_CHANGE, TK_SIGN_AT_ONCE };
 enum tk_io_class { TK_IO_NORMAL, TK_IO_BEST_EFFORT, TK_IO_IDLE };
 
@@ -64,6 +65,7 @@ struct tk_config_policy {
 	uint64_t block_size_bytes;     /* 0: by the file's kind and size */
 	uint64_t delta_min_size_bytes; /* smaller files are stored anew when they change */
 	enum tk_signature signature;
+	enum tk_trust_choice trust;
 	uint64_t reread_days;          /* every file is read again within this many days; 0: never */
 	uint64_t read_retries;         /* for a file that changes while it is read */
 	uint64_t rewrite_percent;      /* budget per run for storing fragmented files anew, of the bytes protected */

@@ -95,6 +95,8 @@ const struct tk_config_key tk_config_key_table[] = {
 		"Changed files below this size are stored anew instead of as a delta."),
 	POLICY("signature", signature, "first-change|at-once", TK_KEY_CHOICE, "first-change", 0, 0,
 		"When the rolling signatures of a file are made: when it first changes, or at once, which costs time in the first run and makes the first delta small."),
+	POLICY("trust", trust, "ctime|moves|mtime", TK_KEY_CHOICE, "ctime", 0, 0,
+		"When a file with the inode, size and mtime of before is not read. ctime: its ctime is the one of before too, as for all files of a directory that moved. moves: also when its own name, its directory or its number of links is new. mtime: whatever its ctime, also after chmod or chown. What the last two take for unchanged although a program wrote to it and set the mtime back is found when reread_days are over."),
 	POLICY("reread_days", reread_days, "number", TK_KEY_NUMBER, "30", 0, 3650,
 		"Every file is read again within so many days, whatever its times say; 0: never."),
 	POLICY("read_retries", read_retries, "number", TK_KEY_NUMBER, "3", 0, 100,

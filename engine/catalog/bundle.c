@@ -5,11 +5,11 @@
 
 #define MAGIC "TWKBNDL1"
 #define MAGIC_BYTES 8
-#define VERSION 1
+#define VERSION 2
 #define NS_PER_S 1000000000u
 #define VARINT_BYTES_MAX 10
-#define SIDECAR_BYTES_MIN 4
-#define SIDECAR_BYTES_MAX (4 * VARINT_BYTES_MAX)
+#define SIDECAR_BYTES_MIN 5
+#define SIDECAR_BYTES_MAX (5 * VARINT_BYTES_MAX)
 
 void
 tk_bundle_out_init(struct tk_bundle_out *out)
@@ -97,6 +97,7 @@ put_sidecars(struct tk_buf *buf, const struct tk_sidecar *rows, size_t count, st
 		dst = store_step(dst, before.ino, rows[i].ino);
 		dst = store_step(dst, (uint64_t)before.ctime_s, (uint64_t)rows[i].ctime_s);
 		dst = store_uv(dst, (uint64_t)rows[i].ctime_ns << 1 | rows[i].racy);
+		dst = store_uv(dst, rows[i].nlink);
 		before = rows[i];
 	}
 	buf->len_bytes = (size_t)(dst - buf->data);
@@ -201,24 +202,22 @@ read_sidecars(struct tk_bundle_in *in, size_t count, struct tk_err *err)
 		ns = tk_cursor_uv_max(cur, 2ull * NS_PER_S - 1);
 		row.ctime_ns = (uint32_t)(ns >> 1);
 		row.racy = ns & 1;
+		row.nlink = (uint32_t)tk_cursor_uv_max(cur, UINT32_MAX);
 		in->rows[i] = row;
 	}
 	return TK_OK;
 }
 
+/* All but the number of the pack: *index is that of the bundle's table. */
 static enum tk_rc
-read_leaf(struct tk_bundle_in *in, struct tk_err *err)
+read_leaf(struct tk_bundle_in *in, uint64_t *index, struct tk_err *err)
 {
 	struct tk_page_info *info = &in->leaf.info;
 	struct tk_cursor *cur = &in->cur;
 	const uint8_t *path = tk_cursor_bytes(cur, TK_PATH_BYTES_MAX, &info->first_path_bytes);
-	uint64_t index = tk_cursor_uv(cur);
 	enum tk_rc rc;
 
-	if (index >= in->pack_count)
-		tk_cursor_fail(cur, "a leaf names no pack of the table");
-	else
-		info->ref.pack = in->packs[index];
+	*index = tk_cursor_uv(cur);
 	info->ref.blob = (uint32_t)tk_cursor_uv_max(cur, UINT32_MAX);
 	tk_cursor_copy(cur, info->portable.b, sizeof(info->portable.b));
 	info->entries = tk_cursor_uv_max(cur, tk_cursor_left(cur));
@@ -238,14 +237,34 @@ read_leaf(struct tk_bundle_in *in, struct tk_err *err)
 enum tk_rc
 tk_bundle_in_next(struct tk_bundle_in *in, const struct tk_catalog_leaf **leaf, struct tk_err *err)
 {
+	uint64_t index;
 	enum tk_rc rc;
 
 	*leaf = NULL;
 	if (in->leaves_left == 0)
 		return tk_cursor_end(&in->cur, "bundle", err);
-	if ((rc = read_leaf(in, err)))
+	in->leaf_at_bytes = in->cur.pos_bytes;
+	if ((rc = read_leaf(in, &index, err)))
 		return rc;
+	if (index >= in->pack_count)
+		return tk_err_set(err, TK_ECORRUPT, "a leaf names no pack of its bundle's table");
+	in->leaf.info.ref.pack = in->packs[index];
 	in->leaves_left--;
+	*leaf = &in->leaf;
+	return TK_OK;
+}
+
+enum tk_rc
+tk_bundle_in_record(struct tk_bundle_in *in, const void *bytes, size_t len_bytes, uint32_t pack, const struct tk_catalog_leaf **leaf,
+		    struct tk_err *err)
+{
+	uint64_t index;
+	enum tk_rc rc;
+
+	tk_cursor_init(&in->cur, bytes, len_bytes);
+	if ((rc = read_leaf(in, &index, err)) || (rc = tk_cursor_end(&in->cur, "bundle", err)))
+		return rc;
+	in->leaf.info.ref.pack = pack;
 	*leaf = &in->leaf;
 	return TK_OK;
 }

@@ -1,8 +1,8 @@
 /* bundle.h -- a run of leaf pages with their sidecars in one file. Private to engine/catalog; local, so its version may change freely.
  *
- * "TWKBNDL1", u8 version = 1, uv pack count, name[32] each, uv leaf count, per leaf: bytes first path, uv pack index, uv blob, digest[32] portable
+ * "TWKBNDL1", u8 version = 2, uv pack count, name[32] each, uv leaf count, per leaf: bytes first path, uv pack index, uv blob, digest[32] portable
  * digest, uv entries, uv content bytes, bytes page, and a sidecar an entry: sv dev, sv ino, sv ctime seconds (each the difference to the row before, which
- * is zeros at first), uv ctime nanoseconds << 1 | racy. The same leaves give the same bytes, in whatever process. One thread each. */
+ * is zeros at first), uv ctime nanoseconds << 1 | racy, uv number of links. The same leaves give the same bytes, in whatever process. One thread each. */
 #ifndef TK_CATALOG_BUNDLE_H
 #define TK_CATALOG_BUNDLE_H
 
@@ -38,6 +38,7 @@ struct tk_bundle_in {
 	struct tk_buf path;           /* first path with a NUL */
 	struct tk_sidecar *rows;
 	size_t row_cap;
+	size_t leaf_at_bytes;         /* where the record of the leaf given last begins */
 	struct tk_catalog_leaf leaf;
 };
 /* The bytes are borrowed until the next begin or release; that they fit their name is the caller's to check. Errors: TK_ECORRUPT, TK_ENOMEM. */
@@ -45,6 +46,9 @@ TK_MUST_CHECK enum tk_rc tk_bundle_in_begin(struct tk_bundle_in *in, const void 
 					    struct tk_err *err);
 /* *leaf is borrowed until the next call; NULL at the end. */
 TK_MUST_CHECK enum tk_rc tk_bundle_in_next(struct tk_bundle_in *in, const struct tk_catalog_leaf **leaf, struct tk_err *err);
+/* Decodes the record of one leaf alone, whose page lies in pack number `pack`. As tk_bundle_in_next otherwise; in may be used for nothing else. */
+TK_MUST_CHECK enum tk_rc tk_bundle_in_record(struct tk_bundle_in *in, const void *bytes, size_t len_bytes, uint32_t pack,
+					     const struct tk_catalog_leaf **leaf, struct tk_err *err);
 void tk_bundle_in_release(struct tk_bundle_in *in);
 
 #endif

@@ -21,6 +21,7 @@ struct tk_sidecar {
 	int64_t ctime_s;
 	uint32_t ctime_ns;
 	bool racy;                            /* ctime too near the scan: look again next time */
+	uint32_t nlink;
 };
 
 struct tk_catalog;                            /* one domain's directory; one thread */
@@ -52,6 +53,18 @@ TK_MUST_CHECK enum tk_rc tk_catalog_reader_open(struct tk_catalog *catalog, stru
 /* *leaf is NULL at the end. A bundle that is missing or damaged is TK_ECORRUPT. */
 TK_MUST_CHECK enum tk_rc tk_catalog_reader_next(struct tk_catalog_reader *reader, const struct tk_catalog_leaf **leaf, struct tk_err *err);
 void tk_catalog_reader_cleanup(struct tk_catalog_reader **reader);
+/* How many entries the point has. */
+uint64_t tk_catalog_reader_entries(const struct tk_catalog_reader *reader);
+/* Where the leaf given last lies, so that it can be read again alone. */
+struct tk_leaf_place {
+	uint32_t bundle, offset_bytes, len_bytes;
+	uint32_t pack;                        /* that holds the page */
+};
+struct tk_leaf_place tk_catalog_reader_place(const struct tk_catalog_reader *reader);
+/* Reads a leaf again, of a bundle that this reader went through and found whole: only the leaf's own bytes are read. *leaf is borrowed until the next call with the
+ * reader. TK_ECORRUPT: it changed since. */
+TK_MUST_CHECK enum tk_rc tk_catalog_reader_at(struct tk_catalog_reader *reader, const struct tk_leaf_place *place, const struct tk_catalog_leaf **leaf,
+					      struct tk_err *err);
 
 /* Writes the next point's leaves in order. Bundles that come out equal to old ones are not written again. */
 struct tk_catalog_writer;

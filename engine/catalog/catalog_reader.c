@@ -1,3 +1,4 @@
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -5,6 +6,7 @@
 #include "engine/base/hex.h"
 #include "engine/catalog/catalog_core.h"
 #include "engine/crypto/hash.h"
+#include "engine/fsio/openat.h"
 #include "engine/fsio/publish.h"
 
 struct tk_catalog_reader {
@@ -16,6 +18,10 @@ struct tk_catalog_reader {
 	struct tk_bundle_in bundle;
 	bool is_open;
 	bool is_done;                         /* no bundle is needed any more */
+
+	/* A leaf that is read again alone. */
+	struct tk_buf record;
+	struct tk_bundle_in again;
 };
 
 enum tk_rc
@@ -30,6 +36,8 @@ tk_catalog_reader_open(struct tk_catalog *catalog, struct tk_catalog_reader **ou
 	catalog->readers++;
 	tk_buf_init(&reader->file, 0);
 	tk_buf_init(&reader->bundle.path, 0);
+	tk_buf_init(&reader->record, 0);
+	tk_buf_init(&reader->again.path, 0);
 	if ((rc = tk_catalog_load(catalog, TK_CURRENT_NAME, &reader->current, err)) || (rc = tk_hash_ctx_new(catalog->suite, &reader->hash, err)))
 		return rc;
 	*out = reader;
@@ -47,6 +55,8 @@ tk_catalog_reader_cleanup(struct tk_catalog_reader **reader)
 	tk_hash_ctx_cleanup(&(*reader)->hash);
 	tk_buf_release(&(*reader)->file);
 	tk_bundle_in_release(&(*reader)->bundle);
+	tk_buf_release(&(*reader)->record);
+	tk_bundle_in_release(&(*reader)->again);
 	free(*reader);
 	*reader = NULL;
 }
@@ -99,4 +109,45 @@ tk_catalog_reader_next(struct tk_catalog_reader *reader, const struct tk_catalog
 		reader->next_bundle++;
 		reader->is_open = true;
 	}
+}
+
+uint64_t
+tk_catalog_reader_entries(const struct tk_catalog_reader *reader)
+{
+	uint64_t entries = 0;
+
+	for (size_t i = 0; i < reader->current.bundle_count; i++)
+		entries += reader->current.bundles[i].entries;
+	return entries;
+}
+
+struct tk_leaf_place
+tk_catalog_reader_place(const struct tk_catalog_reader *reader)
+{
+	const struct tk_bundle_in *in = &reader->bundle;
+
+	return (struct tk_leaf_place){(uint32_t)(reader->next_bundle - 1), (uint32_t)in->leaf_at_bytes,
+				      (uint32_t)(in->cur.pos_bytes - in->leaf_at_bytes), in->leaf.info.ref.pack};
+}
+
+enum tk_rc
+tk_catalog_reader_at(struct tk_catalog_reader *reader, const struct tk_leaf_place *place, const struct tk_catalog_leaf **leaf, struct tk_err *err)
+{
+	char name[TK_BUNDLE_NAME_BYTES];
+	TK_AUTO(tk_fd_cleanup) int fd = -1;
+	size_t got = 0;
+	enum tk_rc rc;
+
+	*leaf = NULL;
+	tk_hex_encode(reader->current.bundles[place->bundle].digest.b, TK_DIGEST_BYTES, name);
+	fd = openat(reader->catalog->bundles_dirfd, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0)
+		return tk_err_set(err, TK_ECORRUPT, "bundle %s of the catalog is missing", name);
+	tk_buf_clear(&reader->record);
+	if ((rc = tk_buf_reserve(&reader->record, place->len_bytes, err)) ||
+	    (rc = tk_pread_full(fd, reader->record.data, place->len_bytes, place->offset_bytes, &got, "a bundle of the catalog", err)))
+		return rc;
+	if (got != place->len_bytes)
+		return tk_err_set(err, TK_ECORRUPT, "bundle %s of the catalog was cut", name);
+	return tk_bundle_in_record(&reader->again, reader->record.data, got, place->pack, leaf, err);
 }

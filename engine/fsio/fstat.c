@@ -5,7 +5,8 @@
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 
-/* Block counts and birth times are not asked for: some file systems must work for them. */
+#define NS_PER_S 1000000000LL
+/* Block counts and birth times are not asked for with the rest: some file systems must work for them. */
 #define STAT_MASK (STATX_TYPE | STATX_MODE | STATX_NLINK | STATX_UID | STATX_GID | STATX_SIZE | STATX_MTIME | \
 	STATX_CTIME | STATX_INO)
 
@@ -77,4 +78,15 @@ enum tk_rc
 tk_stat_fd(int fd, struct tk_stat *st, struct tk_err *err)
 {
 	return stat_any(fd, "", AT_EMPTY_PATH, st, err);
+}
+
+bool
+tk_stat_born(int dirfd, const char *name, int64_t *born_ns)
+{
+	struct statx sx;
+
+	if (statx(dirfd, name, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT, STATX_BTIME, &sx) < 0 || !(sx.stx_mask & STATX_BTIME))
+		return false;
+	*born_ns = sx.stx_btime.tv_sec * NS_PER_S + sx.stx_btime.tv_nsec;
+	return true;
 }

@@ -44,6 +44,9 @@ struct tk_stat {
 TK_MUST_CHECK enum tk_rc tk_stat_at(int dirfd, const char *name, struct tk_stat *st, struct tk_err *err);
 TK_MUST_CHECK enum tk_rc tk_stat_fd(int fd, struct tk_stat *st, struct tk_err *err);
 
+/* When the inode was made; false where the file system does not tell, or it cannot be asked. */
+bool tk_stat_born(int dirfd, const char *name, int64_t *born_ns);
+
 /* The code for a failed system call on a user's file: ENOENT, ENOTDIR and ESTALE are TK_ENOENT, EACCES and
  * EPERM are TK_EDENIED, the rest TK_EIO (and what tk_err_errno makes of it). Reads errno. */
 enum tk_rc tk_fs_rc(void);

@@ -40,6 +40,7 @@ struct tk_backup_opts {
 	size_t block_bytes;
 	uint64_t delta_min_bytes;
 	unsigned retries;
+	enum tk_trust_rule trust;
 	int64_t reread_period_s;
 	uint64_t spool_max_bytes;             /* kept for sites that are behind; 0: no bound */
 	bool dry_run;

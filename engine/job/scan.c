@@ -83,12 +83,12 @@ guess(struct scan *scan, const struct tk_walk_entry *now, const struct tk_entry 
 }
 
 static void
-count_change(struct scan *scan, const struct tk_walk_entry *now, const struct tk_entry *old, const struct tk_stat *st)
+count_change(struct scan *scan, const struct tk_walk_entry *now, const struct tk_entry *old, const struct tk_entry *fresh, const struct tk_stat *st)
 {
-	const struct tk_entry *fresh = &scan->fresh;
 	const struct tk_sidecar *side = old ? tk_oldcursor_sidecar(&scan->old) : NULL;
 	bool same_stat = old && old->meta.type == st->type && old->meta.mtime_s == st->mtime_s && old->meta.mtime_ns == st->mtime_ns &&
 			 old->meta.size_bytes == fresh->meta.size_bytes;
+	bool planned = same_stat && side->ino == st->ino && tk_trust_same_ctime(side, st) && !side->racy;
 
 	count_entry(scan, st->type, fresh->meta.size_bytes);
 	if (fresh->inconsistent)
@@ -97,10 +97,14 @@ count_change(struct scan *scan, const struct tk_walk_entry *now, const struct tk
 		scan->stats->files_new++;
 	if (old && st->type == TK_FT_REG && memcmp(&old->content, &fresh->content, sizeof(old->content)) != 0) {
 		scan->stats->files_changed++;
-		if (same_stat && side->ino == st->ino && side->ctime_s == st->ctime_s && side->ctime_ns == st->ctime_ns && !side->racy)
+		if (planned)
 			note(scan, TK_NOTE_SILENT_CHANGE, now->path, NULL);
 	} else if (old && !same_stat && st->type != TK_FT_DIR) {
 		scan->stats->files_changed++;
+	}
+	if (planned && st->type == TK_FT_REG && tk_trust_reread_due(&scan->trust, now->path, now->path_len_bytes)) {
+		scan->stats->files_reread++;
+		scan->stats->reread_bytes += fresh->meta.size_bytes;
 	}
 }
 
@@ -120,25 +124,36 @@ leave_out(struct scan *scan, const struct tk_walk_entry *now, const struct tk_en
 	return tk_scan_advance_old(scan, err);
 }
 
-/* An entry that is new or may have changed. old: the entry of the same path before, or NULL. */
+/* A file of before under another name, all else as it was. */
 static enum tk_rc
-look_closer(struct scan *scan, const struct tk_walk_entry *now, const struct tk_entry *old, struct tk_err *err)
+take_moved(struct scan *scan, const struct tk_walk_entry *now, const struct tk_entry *old, const struct scan_known *known, struct tk_err *err)
 {
-	struct tk_sidecar sidecar;
-	struct tk_err why;
-	struct tk_stat st;
-	bool same = false;
-	enum tk_rc rc = tk_scan_make_entry(scan, now, old, &st, &why);
+	struct tk_sidecar sidecar = tk_trust_sidecar(&scan->trust, &now->st);
+	struct tk_entry fresh;
+	enum tk_rc rc;
 
-	if (rc && is_fatal(scan, rc)) {
-		if (err)
-			*err = why;
-		return tk_err_context(err, rc, "%s", now->path);
-	}
-	if (rc)
-		return leave_out(scan, now, old, &why);
-	count_change(scan, now, old, &st);
-	sidecar = tk_trust_sidecar(&scan->trust, &st);
+	if ((rc = tk_scan_move_entry(scan, now, known, &fresh, err)) || (rc = tk_ingest_keep(scan->opts->ingest, known->entry, err)))
+		return rc;
+	scan->stats->files_moved++;
+	count_change(scan, now, old, &fresh, &now->st);
+	if ((rc = tk_scan_flush_held(scan, err)) || (rc = tk_scan_add(scan, &fresh, &sidecar, err)))
+		return rc;
+	return old ? tk_scan_advance_old(scan, err) : TK_OK;
+}
+
+/* The fresh entry, as it was made: into the tree, or the old one stands after all. */
+static enum tk_rc
+take_fresh(struct scan *scan, const struct tk_walk_entry *now, const struct tk_entry *old, const struct scan_known *known, const struct tk_stat *st,
+	   struct tk_err *err)
+{
+	struct tk_sidecar sidecar = tk_trust_sidecar(&scan->trust, st);
+	bool same = false;
+	enum tk_rc rc;
+
+	if (known->unread && (rc = tk_ingest_keep(scan->opts->ingest, known->entry, err)))
+		return rc;
+	scan->stats->files_moved += known->unread && known->moved;
+	count_change(scan, now, old, &scan->fresh, st);
 	if (old && (rc = tk_scan_is_same(scan, old, &same, err)))
 		return rc;
 	if (same)
@@ -146,6 +161,28 @@ look_closer(struct scan *scan, const struct tk_walk_entry *now, const struct tk_
 	if ((rc = tk_scan_flush_held(scan, err)) || (rc = tk_scan_add(scan, &scan->fresh, &sidecar, err)))
 		return rc;
 	return old ? tk_scan_advance_old(scan, err) : TK_OK;
+}
+
+/* An entry that is new or may have changed. old: the entry of the same path before, or NULL. */
+static enum tk_rc
+look_closer(struct scan *scan, const struct tk_walk_entry *now, const struct tk_entry *old, struct tk_err *err)
+{
+	struct scan_known known;
+	struct tk_err why;
+	struct tk_stat st;
+	enum tk_rc rc = tk_scan_find_known(scan, now, old, &known, err);
+
+	if (rc)
+		return rc;
+	if (known.whole)
+		return take_moved(scan, now, old, &known, err);
+	rc = tk_scan_make_entry(scan, now, old, &known, &st, &why);
+	if (rc && is_fatal(scan, rc)) {
+		if (err)
+			*err = why;
+		return tk_err_context(err, rc, "%s", now->path);
+	}
+	return rc ? leave_out(scan, now, old, &why) : take_fresh(scan, now, old, &known, &st, err);
 }
 
 static void
@@ -195,6 +232,8 @@ take_entry(struct scan *scan, const struct tk_walk_entry *now, struct tk_err *er
 			guess(scan, now, both ? &scan->old.entry : NULL);
 		return both ? tk_scan_advance_old(scan, err) : TK_OK;
 	}
+	if (now->st.type == TK_FT_DIR && (rc = tk_scan_enter_dir(scan, now, both ? &scan->old.entry : NULL, err)))
+		return rc;
 	if (stands && (rc = tk_scan_group_stands(scan, now, &stands, err)))
 		return rc;
 	return stands ? carry_over(scan, err) : look_closer(scan, now, both ? &scan->old.entry : NULL, err);
@@ -237,6 +276,7 @@ scan_open(struct scan *scan, struct tk_walk_opts *walk_opts, const struct tk_pag
 	walk_opts->on_note = on_walk_note;
 	walk_opts->note_ctx = scan;
 	if ((rc = tk_walk_new(walk_opts, &scan->walk, err)) || (rc = tk_idmap_new(&scan->ids, err)) || (rc = tk_links_new(&scan->links, err)) ||
+	    (rc = tk_moves_new(opts->catalog, opts->packs, 0, &scan->moves, err)) ||
 	    (rc = tk_oldcursor_open(&scan->old, opts->has_current ? opts->catalog : NULL, opts->packs, err)))
 		return rc;
 	return tk_tree_begin(opts->suite, opts->packs, sink, &scan->tree, err);
@@ -247,7 +287,9 @@ scan_close(struct scan *scan)
 {
 	tk_tree_cleanup(&scan->tree);
 	tk_oldcursor_release(&scan->old);
+	tk_moves_cleanup(&scan->moves);
 	tk_links_cleanup(&scan->links);
+	tk_scan_dirs_release(&scan->dirs);
 	tk_idmap_cleanup(&scan->ids);
 	tk_walk_cleanup(&scan->walk);
 	scan->fresh.extents = NULL;           /* borrowed from content or a link's row */
@@ -264,7 +306,7 @@ enum tk_rc
 tk_scan_run(const struct tk_scan_opts *opts, struct tk_page_info *root, struct tk_scan_stats *stats, struct tk_err *err)
 {
 	struct scan scan = {.opts = opts, .stats = stats,
-			    .trust = {opts->scan_start_ns, opts->racy_ns ? opts->racy_ns : RACY_DEFAULT_NS, opts->last_scan_ns,
+			    .trust = {opts->trust, opts->scan_start_ns, opts->racy_ns ? opts->racy_ns : RACY_DEFAULT_NS, opts->last_scan_ns,
 				      opts->reread_period_s}};
 	struct tk_page_sink sink = tk_scan_sink(&scan);
 	struct tk_walk_opts walk_opts;

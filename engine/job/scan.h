@@ -8,6 +8,7 @@
 #include "engine/catalog/catalog.h"
 #include "engine/fsio/walk.h"
 #include "engine/job/ingest.h"
+#include "engine/job/trust.h"
 #include "engine/base/progress.h"
 
 enum tk_scan_note {
@@ -27,6 +28,7 @@ struct tk_scan_opts {
 	bool has_current;                     /* the catalog has a current point to compare with */
 	struct tk_catalog_writer *writer;
 	const struct tk_walk_opts *walk;      /* its on_note is replaced */
+	enum tk_trust_rule trust;
 	int64_t scan_start_ns;
 	int64_t racy_ns;                      /* a change this near to the scan could be followed by another in the same clock tick; 0: 2 s */
 	int64_t last_scan_ns;                 /* of the current point; 0: none */
@@ -43,6 +45,8 @@ struct tk_scan_opts {
 struct tk_scan_stats {
 	uint64_t entries, files, total_bytes; /* in the new point; files: all but directories */
 	uint64_t files_new, files_changed, files_removed, files_unreadable, files_inconsistent;
+	uint64_t files_moved;                 /* of files_new and files_changed: known under another name, and not read */
+	uint64_t files_reread, reread_bytes;  /* nothing said that they changed: read again by plan */
 	bool changed;                         /* the tree differs from the point before in any way */
 };
 

@@ -3,9 +3,25 @@
 #define TK_JOB_SCAN_CORE_H
 
 #include "engine/job/links.h"
+#include "engine/job/moves.h"
 #include "engine/job/oldcursor.h"
 #include "engine/job/scan.h"
 #include "engine/job/trust.h"
+
+/* The directories that were entered last, by the lengths of their paths: a stack. */
+struct scan_dirs {
+	struct scan_dir *rows;                /* owned */
+	size_t count, cap;
+};
+
+/* What the point before tells of an inode that is looked at. */
+struct scan_known {
+	const struct tk_entry *entry;         /* NULL: nothing. Borrowed until the next entry is looked at */
+	const struct tk_sidecar *side;
+	bool moved;                           /* the entry has another path */
+	bool unread;                          /* the content of the entry stands: the file need not be read */
+	bool whole;                           /* all of the entry stands but its path */
+};
 
 struct scan {
 	const struct tk_scan_opts *opts;
@@ -15,6 +31,8 @@ struct scan {
 	struct tk_idmap *ids;
 	struct tk_tree *tree;
 	struct tk_links *links;
+	struct tk_moves *moves;
+	struct scan_dirs dirs;
 	struct tk_oldcursor old;
 
 	/* The first `held` entries of the old leaf stand unchanged and are not in the tree yet: if the whole leaf does, it is
@@ -29,7 +47,7 @@ struct scan {
 	struct tk_entry fresh;                /* the entry being made */
 	size_t path_cap;
 	struct tk_buf forms[2];               /* for comparing it with the one before */
-	struct tk_content content;
+	struct tk_content content, lent;      /* lent: borrowed from an entry */
 	uint64_t done;
 };
 
@@ -46,8 +64,11 @@ TK_MUST_CHECK enum tk_rc tk_scan_advance_old(struct scan *scan, struct tk_err *e
 TK_MUST_CHECK enum tk_rc tk_scan_keep(struct scan *scan, const struct tk_sidecar *sidecar, struct tk_err *err);
 
 /* scan_entry.c: one entry. old: the entry of the same path in the point before, or NULL. */
-/* Makes scan->fresh from what is on disk now. TK_ENOENT, TK_EDENIED, TK_EIO: this one cannot be read. */
-TK_MUST_CHECK enum tk_rc tk_scan_make_entry(struct scan *scan, const struct tk_walk_entry *now, const struct tk_entry *old, struct tk_stat *st,
+/* Makes scan->fresh from what is on disk now; known->unread says afterwards whether the content was taken from the known entry. TK_ENOENT, TK_EDENIED, TK_EIO: this one cannot be read. */
+TK_MUST_CHECK enum tk_rc tk_scan_make_entry(struct scan *scan, const struct tk_walk_entry *now, const struct tk_entry *old,
+					    struct scan_known *known, struct tk_stat *st, struct tk_err *err);
+/* Makes *fresh, all of it borrowed, from a known entry that stands whole: what is on disk is not touched. */
+TK_MUST_CHECK enum tk_rc tk_scan_move_entry(struct scan *scan, const struct tk_walk_entry *now, const struct scan_known *known, struct tk_entry *fresh,
 					    struct tk_err *err);
 /* Is what was made now the very entry of before, its extents too? Then its page need not be written anew. */
 TK_MUST_CHECK enum tk_rc tk_scan_is_same(struct scan *scan, const struct tk_entry *old, bool *same, struct tk_err *err);
@@ -56,5 +77,12 @@ TK_MUST_CHECK enum tk_rc tk_scan_is_same(struct scan *scan, const struct tk_entr
  * gave other bytes: all names of a group must tell the same content. An inode not met yet takes group and content from this entry.
  */
 TK_MUST_CHECK enum tk_rc tk_scan_group_stands(struct scan *scan, const struct tk_walk_entry *now, bool *stands, struct tk_err *err);
+
+/* scan_known.c: what the point before tells of a regular file that is new or may have changed. */
+TK_MUST_CHECK enum tk_rc tk_scan_find_known(struct scan *scan, const struct tk_walk_entry *now, const struct tk_entry *old, struct scan_known *known,
+					    struct tk_err *err);
+/* To be told of each directory before what is in it. */
+TK_MUST_CHECK enum tk_rc tk_scan_enter_dir(struct scan *scan, const struct tk_walk_entry *now, const struct tk_entry *old, struct tk_err *err);
+void tk_scan_dirs_release(struct scan_dirs *dirs);
 
 #endif

@@ -71,21 +71,45 @@ take_content(struct scan *scan, const struct tk_content *content)
 	entry->meta.size_bytes = content->size_bytes;
 }
 
-/* The row of an inode with several names; this may be the first of them that is met. */
+/* The row of an inode with several names; this may be the first of them that is met. The group stays with the inode, not with the name. */
 static enum tk_rc
-need_row(struct scan *scan, const struct tk_stat *st, const struct tk_entry *old, struct tk_link_row **row, struct tk_err *err)
+need_row(struct scan *scan, const struct tk_stat *st, const struct tk_entry *old, const struct scan_known *known, struct tk_link_row **row,
+	 struct tk_err *err)
 {
-	uint64_t was = old ? tk_oldcursor_sidecar(&scan->old)->ino : 0;
-	/* The group stays with the inode, not with the name. */
-	uint64_t wish = old && (was == st->ino || was == 0) ? old->hardlink_group : 0;
+	uint64_t wish = known->entry ? known->entry->hardlink_group : 0, was = old ? tk_oldcursor_sidecar(&scan->old)->ino : 0;
 
+	if (!known->entry && old && (was == st->ino || was == 0))
+		wish = old->hardlink_group;
 	*row = tk_links_find(scan->links, st->dev, st->ino);
 	return *row ? TK_OK : tk_links_add(scan->links, st->dev, st->ino, wish, row, err);
 }
 
-/* Reads a regular file's content, or takes it from another name of the same inode. */
+/* The content of a known entry, unless the file is not the one any more that was looked at by its name: then it is not unread. */
 static enum tk_rc
-read_content(struct scan *scan, const struct tk_walk_entry *now, int fd, const struct tk_entry *old, struct tk_link_row **row, struct tk_err *err)
+lend_content(struct scan *scan, const struct tk_walk_entry *now, int fd, struct scan_known *known, struct tk_err *err)
+{
+	const struct tk_stat *was = &now->st;
+	struct tk_stat st;
+	enum tk_rc rc;
+
+	if (!known->unread)
+		return TK_OK;
+	if ((rc = tk_stat_fd(fd, &st, err)))
+		return rc;
+	known->unread = false;
+	if (st.ino != was->ino || st.dev != was->dev || st.size_bytes != was->size_bytes || st.mtime_s != was->mtime_s ||
+	    st.mtime_ns != was->mtime_ns || st.ctime_s != was->ctime_s || st.ctime_ns != was->ctime_ns)
+		return TK_OK;
+	content_from_entry(known->entry, &scan->lent);
+	scan->lent.st = st;
+	known->unread = true;
+	return TK_OK;
+}
+
+/* A regular file's content: known, read, or that of another name of the same inode. *content is borrowed. */
+static enum tk_rc
+find_content(struct scan *scan, const struct tk_walk_entry *now, int fd, const struct tk_entry *old, struct scan_known *known,
+	     struct tk_link_row **row, const struct tk_content **content, struct tk_err *err)
 {
 	const struct tk_stat *st = &now->st;
 	enum tk_rc rc;
@@ -93,22 +117,28 @@ read_content(struct scan *scan, const struct tk_walk_entry *now, int fd, const s
 	*row = st->nlink > 1 ? tk_links_find(scan->links, st->dev, st->ino) : NULL;
 	if (*row && (*row)->has_content) {
 		/* Content and metadata of one moment, also where the inode changed since another of its names was met: the next run sees that then. */
-		scan->content.st = (*row)->content.st;
+		*content = &(*row)->content;
 		return TK_OK;
 	}
-	if ((rc = tk_ingest_file(scan->opts->ingest, fd, now->name, old, &scan->content, err)))
+	if ((rc = lend_content(scan, now, fd, known, err)))
+		return rc;
+	*content = known->unread ? &scan->lent : &scan->content;
+	if (!known->unread && (rc = tk_ingest_file(scan->opts->ingest, fd, now->name, known->entry ? known->entry : old, &scan->content, err)))
 		return rc;
 	if (st->nlink <= 1)
 		return TK_OK;
-	if ((rc = need_row(scan, st, old, row, err)))
+	if ((rc = need_row(scan, st, old, known, row, err)) || (rc = tk_links_set_content(*row, *content, err)))
 		return rc;
-	return tk_links_set_content(*row, &scan->content, err);
+	*content = &(*row)->content;
+	return TK_OK;
 }
 
 enum tk_rc
-tk_scan_make_entry(struct scan *scan, const struct tk_walk_entry *now, const struct tk_entry *old, struct tk_stat *st, struct tk_err *err)
+tk_scan_make_entry(struct scan *scan, const struct tk_walk_entry *now, const struct tk_entry *old, struct scan_known *known,
+		   struct tk_stat *st, struct tk_err *err)
 {
 	TK_AUTO(tk_fd_cleanup) int fd = -1;
+	const struct tk_content *content = NULL;
 	struct tk_link_row *row = NULL;
 	enum tk_rc rc;
 
@@ -124,20 +154,43 @@ tk_scan_make_entry(struct scan *scan, const struct tk_walk_entry *now, const str
 		fd = tk_open_quiet(now->parent_dirfd, now->name, false);
 		if (fd < 0)
 			return tk_err_errno(err, tk_fs_rc(), "open");
-		if ((rc = read_content(scan, now, fd, old, &row, err)))
+		if ((rc = find_content(scan, now, fd, old, known, &row, &content, err)))
 			return rc;
-		*st = scan->content.st;
+		*st = content->st;
 		if (st->type != TK_FT_REG)
 			return tk_err_set(err, TK_ENOENT, "replaced while it was looked at");
-	} else if (st->type != TK_FT_DIR && st->nlink > 1 && (rc = need_row(scan, st, old, &row, err))) {
+	} else if (st->type != TK_FT_DIR && st->nlink > 1 && (rc = need_row(scan, st, old, known, &row, err))) {
 		return rc;
 	}
 	if ((rc = tk_meta_capture(now->parent_dirfd, now->name, fd, st, scan->ids, &scan->fresh.meta, err)))
 		return rc;
-	if (st->type == TK_FT_REG)
-		take_content(scan, row ? &row->content : &scan->content);
+	if (content)
+		take_content(scan, content);
 	if (row)
 		scan->fresh.hardlink_group = row->group;
+	return TK_OK;
+}
+
+enum tk_rc
+tk_scan_move_entry(struct scan *scan, const struct tk_walk_entry *now, const struct scan_known *known, struct tk_entry *fresh, struct tk_err *err)
+{
+	struct tk_link_row *row = NULL;
+	enum tk_rc rc;
+
+	if ((rc = set_path(scan, now, err)))
+		return rc;
+	*fresh = *known->entry;
+	fresh->memory = NULL;
+	fresh->path = scan->fresh.path;
+	fresh->path_bytes = scan->fresh.path_bytes;
+	fresh->hardlink_group = 0;
+	if (now->st.nlink <= 1)
+		return TK_OK;
+	content_from_entry(known->entry, &scan->lent);
+	scan->lent.st = now->st;
+	if ((rc = need_row(scan, &now->st, NULL, known, &row, err)) || (rc = tk_links_set_content(row, &scan->lent, err)))
+		return rc;
+	fresh->hardlink_group = row->group;
 	return TK_OK;
 }
 

@@ -83,7 +83,7 @@ sample(struct world *world, unsigned i, unsigned version, struct sample *out)
 	memset(&out->info.portable, (int)i, sizeof(out->info.portable));
 	for (unsigned k = 0; k < ROWS; k++)
 		out->rows[k] = (struct tk_sidecar){.dev = 2049, .ino = UINT64_MAX - i * k, .ctime_s = k == 1 ? INT64_MIN : (int64_t)i - 5,
-						   .ctime_ns = 999999999u - k, .racy = k == 2};
+						   .ctime_ns = 999999999u - k, .racy = k == 2, .nlink = 1 + k};
 	if (i % 7 == 0)
 		memset(&out->rows[0], 0, sizeof(out->rows[0]));
 }
@@ -155,6 +155,7 @@ try_leaves(struct world *world, unsigned changed, unsigned version)
 			assert_true(leaf->sidecars[k].dev == want.rows[k].dev && leaf->sidecars[k].ino == want.rows[k].ino);
 			assert_true(leaf->sidecars[k].ctime_s == want.rows[k].ctime_s && leaf->sidecars[k].ctime_ns == want.rows[k].ctime_ns);
 			assert_int_equal(leaf->sidecars[k].racy, want.rows[k].racy);
+			assert_int_equal(leaf->sidecars[k].nlink, want.rows[k].nlink);
 		}
 		i++;
 	}

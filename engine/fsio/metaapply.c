@@ -71,6 +71,12 @@ object_set_mtime(const struct object *object, int64_t mtime_s, uint32_t mtime_ns
 	return utimensat(object->parent_dirfd, object->name, times, AT_SYMLINK_NOFOLLOW);
 }
 
+static bool
+has_mtime(const struct object *object, const struct tk_meta *meta)
+{
+	return object->st.mtime_s == meta->mtime_s && object->st.mtime_ns == meta->mtime_ns;
+}
+
 static enum tk_rc
 wanted_id(const struct tk_apply_opts *opts, enum tk_id_kind kind, const char *name, uint32_t *id, struct tk_err *err)
 {
@@ -171,14 +177,24 @@ apply_all(struct object *object, const struct tk_meta *meta, const struct tk_app
 
 	if ((rc = apply_owner(object, meta, opts, counts, err)) != TK_OK)
 		return rc;
-	if ((rc = remove_stale(object, meta, counts, err)) != TK_OK)
+	if (!opts->look && (rc = remove_stale(object, meta, counts, err)) != TK_OK)
 		return rc;
 	set_xattrs(object, meta, false, &counts->xattr);
 	if (meta->type != TK_FT_SYMLINK && object->st.mode != meta->mode && object_chmod(object, meta->mode) < 0)
 		counts->mode++;
 	set_xattrs(object, meta, true, &counts->acl);
-	if (object_set_mtime(object, meta->mtime_s, meta->mtime_ns) < 0)
+	if ((opts->look || !has_mtime(object, meta)) && object_set_mtime(object, meta->mtime_s, meta->mtime_ns) < 0)
 		counts->times++;
+	return TK_OK;
+}
+
+static enum tk_rc
+look_at(struct object *object, enum tk_ftype type, const struct tk_look *look, struct tk_err *err)
+{
+	if (!look)
+		return object->fd >= 0 ? tk_stat_fd(object->fd, &object->st, err) : tk_stat_at(object->parent_dirfd, object->name, &object->st, err);
+	/* A directory may have inherited the set-group-id bit: its mode is always set. */
+	object->st = (struct tk_stat){.type = type, .uid = look->uid, .gid = look->gid, .mode = type == TK_FT_DIR ? UINT32_MAX : 0600};
 	return TK_OK;
 }
 
@@ -192,8 +208,7 @@ tk_meta_apply(int parent_dirfd, const char *name, int fd, const struct tk_meta *
 
 	if (fd < 0 && has_flags(meta->type))
 		object.fd = own_fd = tk_open_quiet(parent_dirfd, name, meta->type == TK_FT_DIR);
-	rc = object.fd >= 0 ? tk_stat_fd(object.fd, &object.st, err) : tk_stat_at(parent_dirfd, name, &object.st, err);
-	if (rc != TK_OK)
+	if ((rc = look_at(&object, meta->type, opts->look, err)) != TK_OK)
 		return rc;
 	if (object.st.type != meta->type)
 		return tk_err_set(err, TK_ENOTSAFE, "%s was replaced by something else", name);

@@ -28,9 +28,16 @@ void tk_not_applied_add(struct tk_not_applied *sum, const struct tk_not_applied 
 /* True when nothing was refused. */
 bool tk_not_applied_none(const struct tk_not_applied *counts);
 
+/* How an object looks that was made a moment ago where nobody else could touch it: mode 0600 (0700 a directory), no attributes, no ACL. */
+struct tk_look {
+	uint32_t uid;
+	uint32_t gid;
+};
+
 struct tk_apply_opts {
 	bool numeric_ids;         /* take the numbers, not the names */
 	struct tk_idmap *ids;     /* NULL: as numeric_ids */
+	const struct tk_look *look;   /* what is applied to looks so, and need not be looked at; NULL: not known */
 };
 
 /*

@@ -15,6 +15,8 @@
 #include "engine/fsio/openat.h"
 
 #define TMP_RANDOM_BYTES 12
+/* So many names are counted on from a random one. */
+#define TMP_NAMES_A_SEED 1000000u
 
 struct tk_publish {
 	int dirfd;                        /* borrowed */
@@ -39,6 +41,24 @@ tk_publish_tmp_name(char dst[TK_TMP_NAME_MAX], struct tk_err *err)
 	if (rc == TK_OK)
 		tk_hex_encode(random, sizeof(random), dst + sizeof(TK_TMP_PREFIX) - 1);
 	return rc;
+}
+
+enum tk_rc
+tk_tmp_names_next(struct tk_tmp_names *names, char dst[TK_TMP_NAME_MAX], struct tk_err *err)
+{
+	enum tk_rc rc;
+
+	if (names->left == 0) {
+		if ((rc = tk_random_bytes(names->bytes, sizeof(names->bytes), err)) != TK_OK)
+			return rc;
+		names->left = TMP_NAMES_A_SEED;
+	}
+	names->left--;
+	for (size_t i = sizeof(names->bytes); i-- > 0 && ++names->bytes[i] == 0;)
+		;
+	memcpy(dst, TK_TMP_PREFIX, sizeof(TK_TMP_PREFIX));
+	tk_hex_encode(names->bytes, sizeof(names->bytes), dst + sizeof(TK_TMP_PREFIX) - 1);
+	return TK_OK;
 }
 
 enum tk_rc

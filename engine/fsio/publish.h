@@ -20,6 +20,13 @@
 bool tk_publish_is_tmp(const char *name);
 /* A fresh name of that form into dst. Errors: TK_EIO. */
 TK_MUST_CHECK enum tk_rc tk_publish_tmp_name(char dst[TK_TMP_NAME_MAX], struct tk_err *err);
+/* Many of them for one owner: random at first, then counted on, so that a name costs no system call. Zeros at first; left = 0: begin anew. A name may be guessed by who saw
+ * others: open it with O_EXCL. Errors: TK_EIO. */
+struct tk_tmp_names {
+	uint8_t bytes[12];
+	uint32_t left;
+};
+TK_MUST_CHECK enum tk_rc tk_tmp_names_next(struct tk_tmp_names *names, char dst[TK_TMP_NAME_MAX], struct tk_err *err);
 /* Removes leftover temporary files of the directory; call it only while nobody can be publishing there.
  * Errors: TK_EIO. */
 TK_MUST_CHECK enum tk_rc tk_publish_sweep(int dirfd, struct tk_err *err);

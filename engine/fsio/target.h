@@ -22,6 +22,7 @@
 #include "engine/fsio/meta.h"
 
 struct tk_target;
+struct tk_look;
 
 /* Opens the target; dir itself may lead through symlinks. create: it is made, 0700, with its parents. On TK_OK the
  * caller owns *out. Errors: TK_ENOENT, TK_EDENIED, TK_EIO, TK_ENOMEM. */
@@ -29,6 +30,11 @@ TK_MUST_CHECK enum tk_rc tk_target_open(const char *dir, bool create, struct tk_
 /* A second handle on the same target, for another thread. Errors: TK_EIO, TK_ENOMEM. */
 TK_MUST_CHECK enum tk_rc tk_target_dup(const struct tk_target *target, struct tk_target **out, struct tk_err *err);
 void tk_target_cleanup(struct tk_target **target);
+
+/* The caller has seen that the target is empty: what will be there is made by this process alone. Handles made from this one later know it, too. */
+void tk_target_set_fresh(struct tk_target *target);
+/* In a fresh target, once a file was begun with this handle: how new objects look, for tk_meta_apply; else NULL. Borrowed. */
+const struct tk_look *tk_target_look(const struct tk_target *target);
 
 /*
  * The directory that holds the path, and the path's last component, for calls of meta and metaapply. *dirfd (O_PATH) is
@@ -46,7 +52,8 @@ void tk_target_forget(struct tk_target *target);
 /* A symlink at the path itself is looked at, not followed. */
 TK_MUST_CHECK enum tk_rc tk_target_stat(struct tk_target *target, const char *path, size_t len_bytes, struct tk_stat *st, struct tk_err *err);
 /* An existing regular file for reading, as a basis; *fd is the caller's. TK_ENOTSAFE: it is something else. */
-TK_MUST_CHECK enum tk_rc tk_target_open_file(struct tk_target *target, const char *path, size_t len_bytes, int *fd, struct tk_err *err);
+TK_MUST_CHECK enum tk_rc tk_target_open_file(struct tk_target *target, const char *path, size_t len_bytes, int *fd, struct tk_stat *st,
+	struct tk_err *err);
 /* The names in a directory, sorted. */
 TK_MUST_CHECK enum tk_rc tk_target_list(struct tk_target *target, const char *path, size_t len_bytes, struct tk_dirlist *names, struct tk_err *err);
 
@@ -77,9 +84,11 @@ int tk_target_file_fd(const struct tk_target_file *file);
 int tk_target_file_dirfd(const struct tk_target_file *file);
 const char *tk_target_file_tmp_name(const struct tk_target_file *file);
 /* Sets the size; what is not written reads as zeros and takes no space. */
-TK_MUST_CHECK enum tk_rc tk_target_file_set_size(struct tk_target_file *file, uint64_t size_bytes, struct tk_err *err);
+TK_MUST_CHECK enum tk_rc tk_target_file_set_size(const struct tk_target_file *file, uint64_t size_bytes, struct tk_err *err);
 /* Reserves space for a run of data, where the file system can; an early TK_ENOSPC instead of a late one. */
 TK_MUST_CHECK enum tk_rc tk_target_file_reserve(struct tk_target_file *file, uint64_t offset_bytes, uint64_t len_bytes, struct tk_err *err);
+/* Makes a range read as zeros again, and take no space where the file system can. */
+TK_MUST_CHECK enum tk_rc tk_target_file_clear(const struct tk_target_file *file, uint64_t offset_bytes, uint64_t len_bytes, struct tk_err *err);
 /* Puts it in its place, closes it. Metadata but flags is applied before. After TK_OK only cleanup may follow. */
 TK_MUST_CHECK enum tk_rc tk_target_file_commit(struct tk_target_file *file, struct tk_err *err);
 /* Frees; removes the pending file unless it was committed. */

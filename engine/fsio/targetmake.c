@@ -7,11 +7,10 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
-#include "engine/fsio/metaapply.h"
 #include "engine/fsio/openat.h"
-#include "engine/fsio/publish.h"
 #include "engine/fsio/rmtree.h"
-#include "engine/fsio/target.h"
+#include "engine/fsio/targetcore.h"
+#include "engine/fsio/xattrio.h"
 
 /* What makes one object that is not a regular file. */
 struct maker {
@@ -23,11 +22,11 @@ struct maker {
 };
 
 struct tk_target_file {
-	int dirfd;                 /* its own */
+	struct tk_kept_dir *dir;   /* a reference */
 	int fd;
 	bool has_name;             /* the temporary name is there */
 	char tmp_name[TK_TMP_NAME_MAX];
-	char *name;                /* owned */
+	char name[];
 };
 
 static int
@@ -201,42 +200,90 @@ tk_target_mkdir(struct tk_target *target, const char *path, size_t len_bytes, st
 	return tk_err_errno(err, tk_fs_rc(), "making the directory %s", name);
 }
 
-static int
-pending_open(int dirfd, const char *tmp_name)
+static enum tk_rc
+pending_open(struct tk_target *target, struct tk_target_file *file, struct tk_err *err)
 {
 	const int flags = O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
-	int fd = openat(dirfd, tmp_name, flags, 0600);
+	enum tk_rc rc = TK_OK;
 
-	if (fd < 0 && errno == EPERM && tk_meta_unlock(dirfd, "."))
-		fd = openat(dirfd, tmp_name, flags, 0600);
-	return fd;
+	for (int again = 0; again < 3; again++) {
+		int why;
+
+		if ((rc = tk_tmp_names_next(&target->names, file->tmp_name, err)) != TK_OK)
+			return rc;
+		file->fd = openat(file->dir->fd, file->tmp_name, flags, 0600);
+		file->has_name = file->fd >= 0;
+		if (file->has_name)
+			return TK_OK;
+		why = errno;
+		rc = tk_err_errno(err, tk_fs_rc(), "creating %s", file->name);
+		/* Somebody guessed the name, or the directory is immutable. */
+		if (why == EEXIST)
+			target->names.left = 0;
+		else if (why != EPERM || !tk_meta_unlock(file->dir->fd, "."))
+			return rc;
+	}
+	return rc;
+}
+
+/* Does it have attributes that would have to be taken away? */
+static enum tk_rc
+is_bare(const struct tk_target_file *file, bool *bare, struct tk_err *err)
+{
+	TK_AUTO(tk_buf_release) struct tk_buf names = {0};
+	struct tk_xattrio xattrs;
+	enum tk_rc rc;
+
+	*bare = true;
+	if ((rc = tk_xattrio_init(&xattrs, file->fd, file->dir->fd, file->tmp_name, err)) != TK_OK ||
+	    (rc = tk_xattrio_list(&xattrs, &names, err)) != TK_OK)
+		return rc;
+	for (size_t at = 0; at < names.len_bytes; at += strnlen((const char *)names.data + at, names.len_bytes - at) + 1)
+		*bare &= !tk_meta_wants_xattr((const char *)names.data + at);
+	return TK_OK;
+}
+
+/* In a fresh target all directories are this process's own and nobody else's doing: how the first new file looks, all do. Where that is not plain (an inherited
+ * ACL, a file system that gives files owners of its own) each is looked at. */
+static enum tk_rc
+learn_look(struct tk_target *target, const struct tk_target_file *file, struct tk_err *err)
+{
+	struct tk_stat st;
+	bool bare = false;
+	enum tk_rc rc;
+
+	if ((rc = tk_stat_fd(file->fd, &st, err)) != TK_OK || (rc = is_bare(file, &bare, err)) != TK_OK)
+		return rc;
+	target->look = (struct tk_look){.uid = st.uid, .gid = st.gid};
+	target->has_look = true;
+	target->is_fresh = st.mode == 0600 && bare;
+	return TK_OK;
 }
 
 enum tk_rc
 tk_target_file_begin(struct tk_target *target, const char *path, size_t len_bytes, struct tk_target_file **out, struct tk_err *err)
 {
 	TK_AUTO(tk_target_file_cleanup) struct tk_target_file *file = NULL;
+	struct tk_kept_dir *dir;
 	const char *name;
-	int dirfd;
+	size_t name_bytes;
 	enum tk_rc rc;
 
 	*out = NULL;
 	if (len_bytes == 0)
 		return tk_err_set(err, TK_ENOTSAFE, "the target itself is not replaced");
-	if ((rc = tk_target_parent(target, path, len_bytes, true, &dirfd, &name, err)) != TK_OK)
+	if ((rc = tk_target_parent_dir(target, path, len_bytes, true, &dir, &name, err)) != TK_OK)
 		return rc;
-	if (!(file = calloc(1, sizeof(*file))))
+	name_bytes = strlen(name) + 1;
+	if (!(file = malloc(sizeof(*file) + name_bytes)))
 		return tk_err_set(err, TK_ENOMEM, "creating a file: out of memory");
+	file->dir = tk_kept_dir_take(dir);
 	file->fd = -1;
-	if ((file->dirfd = fcntl(dirfd, F_DUPFD_CLOEXEC, 0)) < 0)
-		return tk_err_errno(err, TK_EIO, "creating %s", name);
-	if (!(file->name = strdup(name)))
-		return tk_err_set(err, TK_ENOMEM, "creating a file: out of memory");
-	if ((rc = tk_publish_tmp_name(file->tmp_name, err)) != TK_OK)
+	file->has_name = false;
+	memcpy(file->name, name, name_bytes);
+	if ((rc = pending_open(target, file, err)) != TK_OK ||
+	    (target->is_fresh && !target->has_look && (rc = learn_look(target, file, err)) != TK_OK))
 		return rc;
-	if ((file->fd = pending_open(file->dirfd, file->tmp_name)) < 0)
-		return tk_err_errno(err, tk_fs_rc(), "creating %s", name);
-	file->has_name = true;
 	*out = file;
 	file = NULL;
 	return TK_OK;
@@ -251,7 +298,7 @@ tk_target_file_fd(const struct tk_target_file *file)
 int
 tk_target_file_dirfd(const struct tk_target_file *file)
 {
-	return file->dirfd;
+	return file->dir->fd;
 }
 
 const char *
@@ -261,7 +308,7 @@ tk_target_file_tmp_name(const struct tk_target_file *file)
 }
 
 enum tk_rc
-tk_target_file_set_size(struct tk_target_file *file, uint64_t size_bytes, struct tk_err *err)
+tk_target_file_set_size(const struct tk_target_file *file, uint64_t size_bytes, struct tk_err *err)
 {
 	if (size_bytes > INT64_MAX)
 		return tk_err_set(err, TK_EINVAL, "%s: a size out of range", file->name);
@@ -287,6 +334,29 @@ tk_target_file_reserve(struct tk_target_file *file, uint64_t offset_bytes, uint6
 }
 
 enum tk_rc
+tk_target_file_clear(const struct tk_target_file *file, uint64_t offset_bytes, uint64_t len_bytes, struct tk_err *err)
+{
+	static const uint8_t zeros[65536];
+	enum tk_rc rc;
+
+	if (len_bytes == 0)
+		return TK_OK;
+	if (offset_bytes > INT64_MAX || len_bytes > INT64_MAX - offset_bytes)
+		return tk_err_set(err, TK_EINVAL, "%s: a size out of range", file->name);
+	if (fallocate(file->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)offset_bytes, (off_t)len_bytes) == 0)
+		return TK_OK;
+	while (len_bytes > 0) {
+		size_t piece = len_bytes < sizeof(zeros) ? (size_t)len_bytes : sizeof(zeros);
+
+		if ((rc = tk_pwrite_full(file->fd, zeros, piece, offset_bytes, file->name, err)) != TK_OK)
+			return rc;
+		offset_bytes += piece;
+		len_bytes -= piece;
+	}
+	return TK_OK;
+}
+
+enum tk_rc
 tk_target_file_commit(struct tk_target_file *file, struct tk_err *err)
 {
 	enum tk_rc rc;
@@ -294,7 +364,7 @@ tk_target_file_commit(struct tk_target_file *file, struct tk_err *err)
 	/* Close first: some file systems report a full disk only here. */
 	if ((rc = tk_fd_close(&file->fd, file->name, err)) != TK_OK)
 		return rc;
-	if ((rc = rename_over(file->dirfd, file->tmp_name, file->name, err)) != TK_OK)
+	if ((rc = rename_over(file->dir->fd, file->tmp_name, file->name, err)) != TK_OK)
 		return rc;
 	file->has_name = false;
 	return TK_OK;
@@ -306,10 +376,9 @@ tk_target_file_cleanup(struct tk_target_file **file)
 	if (!*file)
 		return;
 	if ((*file)->has_name)
-		(void)unlinkat((*file)->dirfd, (*file)->tmp_name, 0);
+		(void)unlinkat((*file)->dir->fd, (*file)->tmp_name, 0);
 	tk_fd_cleanup(&(*file)->fd);
-	tk_fd_cleanup(&(*file)->dirfd);
-	free((*file)->name);
+	tk_kept_dir_cleanup(&(*file)->dir);
 	free(*file);
 	*file = NULL;
 }

@@ -15,9 +15,7 @@ tk_read_file(const struct tk_read_file_opts *opts, const struct tk_entry *entry,
 		return tk_err_set(err, TK_EINVAL, "/%s is not a regular file", entry->path);
 	if (entry->meta.size_bytes == 0)
 		return TK_OK;
-	(void)pthread_mutex_init(&restore.large, NULL);
 	if (!(rc = tk_restore_worker_init(&worker, &restore, err)))
 		rc = tk_restore_content(&worker, entry, sink, err);
-	(void)pthread_mutex_destroy(&restore.large);
 	return rc ? tk_err_context(err, rc, "/%s", entry->path) : TK_OK;
 }

@@ -5,14 +5,6 @@
 
 #include "engine/job/restore_core.h"
 
-#define QUEUE_PAGES 16u
-
-/* A leaf page on its way to a worker, which fetches it. */
-struct page_work {
-	struct tk_blob_ref ref;
-	struct tk_digest portable;
-};
-
 /* ---- shared by all parts ---- */
 
 void
@@ -147,6 +139,8 @@ tk_restore_worker_init(struct tk_restore_worker *worker, struct tk_restore *rest
 void
 tk_restore_worker_release(struct tk_restore_worker *worker)
 {
+	if (worker->held)
+		tk_fetch_release(worker->restore->opts->fetch, worker->held);
 	tk_target_cleanup(&worker->target);
 	tk_idmap_cleanup(&worker->ids);
 	tk_content_hash_cleanup(&worker->hash);
@@ -157,7 +151,7 @@ tk_restore_worker_release(struct tk_restore_worker *worker)
 /* ---- the workers ---- */
 
 static enum tk_rc
-restore_leaf(struct tk_restore_worker *worker, const struct page_work *page, const void *plain, size_t plain_bytes, struct tk_entry *entry,
+restore_leaf(struct tk_restore_worker *worker, const struct tk_page_task *page, const void *plain, size_t plain_bytes, struct tk_entry *entry,
 	     struct tk_err *err)
 {
 	struct tk_restore *restore = worker->restore;
@@ -192,7 +186,7 @@ restore_leaf(struct tk_restore_worker *worker, const struct page_work *page, con
 }
 
 static enum tk_rc
-restore_page(struct tk_restore_worker *worker, const struct page_work *page, struct tk_entry *entry, struct tk_err *err)
+restore_page(struct tk_restore_worker *worker, const struct tk_page_task *page, struct tk_entry *entry, struct tk_err *err)
 {
 	struct tk_fetch *fetch = worker->restore->opts->fetch;
 	struct tk_fetched *blob = NULL;
@@ -208,27 +202,40 @@ restore_page(struct tk_restore_worker *worker, const struct page_work *page, str
 	return rc;
 }
 
+static void
+worker_ends(struct tk_restore_worker *worker)
+{
+	struct tk_restore *restore = worker->restore;
+	const struct tk_look *look = worker->target ? tk_target_look(worker->target) : NULL;
+
+	pthread_mutex_lock(&restore->lock);
+	tk_not_applied_add(&restore->result->not_applied, &worker->not_applied);
+	if (look) {
+		restore->has_look = true;
+		restore->look = *look;
+	}
+	pthread_mutex_unlock(&restore->lock);
+	tk_restore_worker_release(worker);
+}
+
 static void *
 worker_main(void *arg)
 {
 	struct tk_restore *restore = arg;
 	struct tk_restore_worker worker;
-	struct page_work *page;
+	struct tk_page_task page;
 	struct tk_entry entry;
 	struct tk_err err;
 
 	tk_entry_init(&entry);
 	if (tk_restore_worker_init(&worker, restore, &err))
 		tk_restore_fail(restore, &err);
-	while ((page = tk_queue_pop(restore->work))) {
-		if (!atomic_load(&restore->failed) && restore_page(&worker, page, &entry, &err))
+	while (tk_restore_work_next(restore->work, &worker, &page)) {
+		if (!atomic_load(&restore->failed) && restore_page(&worker, &page, &entry, &err))
 			tk_restore_fail(restore, &err);
-		free(page);
+		tk_restore_work_done(restore->work);
 	}
-	pthread_mutex_lock(&restore->lock);
-	tk_not_applied_add(&restore->result->not_applied, &worker.not_applied);
-	pthread_mutex_unlock(&restore->lock);
-	tk_restore_worker_release(&worker);
+	worker_ends(&worker);
 	tk_entry_release(&entry);
 	return NULL;
 }
@@ -294,20 +301,6 @@ tell_progress(struct tk_restore *restore)
 }
 
 static enum tk_rc
-push_page(struct tk_restore *restore, const struct tk_page_info *leaf, struct tk_err *err)
-{
-	struct page_work *page = malloc(sizeof(*page));
-
-	if (!page)
-		return tk_err_set(err, TK_ENOMEM, "no memory for a page");
-	page->ref = leaf->ref;
-	page->portable = leaf->portable;
-	if (!tk_queue_push(restore->work, page))
-		free(page);
-	return TK_OK;
-}
-
-static enum tk_rc
 feed_pages(struct tk_restore *restore, struct tk_err *err)
 {
 	TK_AUTO(tk_restore_walk_release) struct tk_restore_walk walk = {0};
@@ -319,7 +312,7 @@ feed_pages(struct tk_restore *restore, struct tk_err *err)
 			return tk_err_set(err, TK_ECANCELLED, "interrupted");
 		if ((rc = tk_treewalk_next_leaf(walk.walk, &leaf, err)) || !leaf)
 			break;
-		rc = push_page(restore, leaf, err);
+		tk_restore_work_push(restore->work, &(struct tk_page_task){.ref = leaf->ref, .portable = leaf->portable});
 		tell_progress(restore);
 	}
 	return rc;
@@ -330,7 +323,7 @@ first_pass(struct tk_restore *restore, struct tk_err *err)
 {
 	unsigned wanted = restore->opts->threads ? restore->opts->threads : 1, started = 0;
 	pthread_t *threads = calloc(wanted, sizeof(*threads));
-	enum tk_rc rc = threads ? tk_queue_new(QUEUE_PAGES, &restore->work, err) : tk_err_set(err, TK_ENOMEM, "no memory for threads");
+	enum tk_rc rc = threads ? tk_restore_work_new(&restore->work, err) : tk_err_set(err, TK_ENOMEM, "no memory for threads");
 
 	for (unsigned i = 0; i < wanted && !rc; i++) {
 		if (pthread_create(&threads[i], NULL, worker_main, restore))
@@ -343,7 +336,7 @@ first_pass(struct tk_restore *restore, struct tk_err *err)
 	if (rc)
 		tk_restore_fail(restore, err);
 	if (restore->work)
-		tk_queue_close(restore->work);
+		tk_restore_work_close(restore->work);
 	for (unsigned i = 0; i < started; i++)
 		pthread_join(threads[i], NULL);
 	free(threads);
@@ -415,6 +408,8 @@ open_target(struct tk_restore *restore, struct tk_err *err)
 	rc = tk_target_list(restore->target, "", 0, &list, err);
 	restore->fresh = !rc && tk_dirlist_peek(&list) == NULL;
 	tk_dirlist_release(&list);
+	if (restore->fresh)
+		tk_target_set_fresh(restore->target);
 	return rc;
 }
 
@@ -440,14 +435,13 @@ tk_restore_run(const struct tk_restore_opts *opts, struct tk_restore_result *res
 
 	memset(result, 0, sizeof(*result));
 	(void)pthread_mutex_init(&restore.lock, NULL);
-	(void)pthread_mutex_init(&restore.large, NULL);
 	(void)pthread_mutex_init(&restore.ways, NULL);
 	rc = restore_all(&restore, err);
 	result->found = atomic_load(&restore.found_any);
 	result->damaged |= rc == TK_ECORRUPT || rc == TK_EMISSING;
 	result->verified = !rc && result->faults == 0 && (opts->path_count > 0 ? result->found : result->tree_complete);
 	tk_target_cleanup(&restore.target);
-	tk_queue_free(restore.work);
+	tk_restore_work_cleanup(&restore.work);
 	for (size_t i = 0; i < restore.group_count; i++)
 		free(restore.groups[i].path);
 	free(restore.groups);
@@ -455,7 +449,6 @@ tk_restore_run(const struct tk_restore_opts *opts, struct tk_restore_result *res
 		free(restore.paths[i]);
 	free(restore.paths);
 	(void)pthread_mutex_destroy(&restore.lock);
-	(void)pthread_mutex_destroy(&restore.large);
 	(void)pthread_mutex_destroy(&restore.ways);
 	return rc;
 }

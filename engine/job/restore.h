@@ -1,7 +1,8 @@
 /* restore.h -- a point comes back: in parallel, from all reachable sites, every byte checked.
  *
  * Pages are checked against the digests above them, up to the point's tree digest; every file's content digest is recomputed from the
- * bytes that were written. What exists already is a basis: a file whose content is right is kept. Nothing is ever written outside of the target. */
+ * bytes that were written. What exists already is a basis: a file whose content is right is kept, segments that are right are copied and not fetched. Nothing is ever
+ * written outside of the target, nor through a hardlink that may lead there. Memory is bounded whatever the size of files (docs/PERFORMANCE.md). */
 #ifndef TK_JOB_RESTORE_H
 #define TK_JOB_RESTORE_H
 

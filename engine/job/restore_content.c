@@ -1,16 +1,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "engine/fsio/openat.h"
 #include "engine/job/restore_core.h"
 #include "engine/vault/segmap.h"
 
-#define READ_BYTES (1u << 20)
-/* From here on a file is restored while no other one of its kind is: each needs memory for a segment. */
-#define LARGE_BYTES (4u << 20)
-
-static enum tk_rc
-need_window(struct tk_restore_worker *worker, size_t len_bytes, struct tk_err *err)
+enum tk_rc
+tk_restore_window(struct tk_restore_worker *worker, size_t len_bytes, struct tk_err *err)
 {
 	uint8_t *grown;
 
@@ -25,16 +20,10 @@ need_window(struct tk_restore_worker *worker, size_t len_bytes, struct tk_err *e
 	return TK_OK;
 }
 
-/* Where each extent's bytes belong in the window; sorted by blob, so that each blob is opened once. */
-struct piece {
-	struct tk_extent extent;
-	size_t at;
-};
-
-static int
-by_blob(const void *a, const void *b)
+int
+tk_piece_by_blob(const void *a, const void *b)
 {
-	const struct piece *x = a, *y = b;
+	const struct tk_piece *x = a, *y = b;
 
 	if (x->extent.ref.pack != y->extent.ref.pack)
 		return x->extent.ref.pack < y->extent.ref.pack ? -1 : 1;
@@ -44,30 +33,47 @@ by_blob(const void *a, const void *b)
 }
 
 static enum tk_rc
-copy_pieces(struct tk_restore_worker *worker, const struct piece *pieces, size_t count, struct tk_err *err)
+hold_blob(struct tk_restore_worker *worker, struct tk_blob_ref ref, struct tk_err *err)
 {
 	struct tk_fetch *fetch = worker->restore->opts->fetch;
-	size_t i = 0;
 
-	while (i < count) {
-		struct tk_fetched *blob = NULL;
+	if (worker->held) {
+		struct tk_blob_ref held = tk_fetched_ref(worker->held);
+
+		if (held.pack == ref.pack && held.blob == ref.blob)
+			return TK_OK;
+		tk_fetch_release(fetch, worker->held);
+		worker->held = NULL;
+	}
+	return tk_fetch_blob(fetch, ref, TK_BLOB_DATA, &worker->held, err);
+}
+
+enum tk_rc
+tk_restore_extent(struct tk_restore_worker *worker, const struct tk_extent *extent, const uint8_t **data, struct tk_err *err)
+{
+	const uint8_t *plain;
+	size_t len;
+	enum tk_rc rc = hold_blob(worker, extent->ref, err);
+
+	if (rc)
+		return rc;
+	plain = tk_fetched_data(worker->held, &len);
+	if (extent->offset_bytes > len || extent->length_bytes > len - extent->offset_bytes)
+		return tk_err_set(err, TK_ECORRUPT, "an extent reaches out of its blob");
+	*data = plain + extent->offset_bytes;
+	return TK_OK;
+}
+
+static enum tk_rc
+copy_pieces(struct tk_restore_worker *worker, const struct tk_piece *pieces, size_t count, struct tk_err *err)
+{
+	for (size_t i = 0; i < count; i++) {
 		const uint8_t *data;
-		size_t len, first = i;
-		enum tk_rc rc = tk_fetch_blob(fetch, pieces[i].extent.ref, TK_BLOB_DATA, &blob, err);
+		enum tk_rc rc = tk_restore_extent(worker, &pieces[i].extent, &data, err);
 
 		if (rc)
 			return rc;
-		data = tk_fetched_data(blob, &len);
-		for (; i < count && by_blob(&pieces[first], &pieces[i]) == 0; i++) {
-			const struct tk_extent *extent = &pieces[i].extent;
-
-			if (extent->offset_bytes > len || extent->length_bytes > len - extent->offset_bytes) {
-				tk_fetch_release(fetch, blob);
-				return tk_err_set(err, TK_ECORRUPT, "an extent reaches out of its blob");
-			}
-			memcpy(worker->window + pieces[i].at, data + extent->offset_bytes, extent->length_bytes);
-		}
-		tk_fetch_release(fetch, blob);
+		memcpy(worker->window + pieces[i].at, data, pieces[i].extent.length_bytes);
 	}
 	return TK_OK;
 }
@@ -76,7 +82,7 @@ copy_pieces(struct tk_restore_worker *worker, const struct piece *pieces, size_t
 static enum tk_rc
 fill_window(struct tk_restore_worker *worker, const struct tk_extent *extents, size_t count, uint64_t len_bytes, struct tk_err *err)
 {
-	struct piece *pieces = malloc((count + 1) * sizeof(*pieces));
+	struct tk_piece *pieces = malloc((count + 1) * sizeof(*pieces));
 	size_t used = 0;
 	uint64_t at = 0;
 	enum tk_rc rc = TK_OK;
@@ -89,13 +95,13 @@ fill_window(struct tk_restore_worker *worker, const struct tk_extent *extents, s
 		else if (extents[i].ref.pack == TK_PACK_NONE)
 			memset(worker->window + at, 0, extents[i].length_bytes);
 		else
-			pieces[used++] = (struct piece){extents[i], (size_t)at};
+			pieces[used++] = (struct tk_piece){extents[i], at};
 		at += extents[i].length_bytes;
 	}
 	if (!rc && at != len_bytes)
 		rc = tk_err_set(err, TK_ECORRUPT, "the extents are shorter than the file");
 	if (!rc) {
-		qsort(pieces, used, sizeof(*pieces), by_blob);
+		qsort(pieces, used, sizeof(*pieces), tk_piece_by_blob);
 		rc = copy_pieces(worker, pieces, used, err);
 	}
 	free(pieces);
@@ -123,8 +129,8 @@ drain_window(const struct tk_restore_worker *worker, const struct tk_extent *ext
 	return TK_OK;
 }
 
-static enum tk_rc
-wrong_content(struct tk_err *err)
+enum tk_rc
+tk_restore_wrong_content(struct tk_err *err)
 {
 	return tk_err_set(err, TK_ECORRUPT, "the content does not match its digest");
 }
@@ -138,11 +144,11 @@ restore_inline(struct tk_restore_worker *worker, const struct tk_entry *entry, c
 
 	if (size > worker->restore->segment_bytes)
 		return tk_err_set(err, TK_ECORRUPT, "a file over one segment without a segment tree");
-	if ((rc = need_window(worker, (size_t)size + 1, err)) || (rc = fill_window(worker, entry->extents, entry->extent_count, size, err)) ||
+	if ((rc = tk_restore_window(worker, (size_t)size + 1, err)) || (rc = fill_window(worker, entry->extents, entry->extent_count, size, err)) ||
 	    (rc = tk_content_hash_all(worker->hash, worker->window, (size_t)size, &digest, err)))
 		return rc;
 	if (memcmp(&digest, &entry->content, sizeof(digest)) != 0)
-		return wrong_content(err);
+		return tk_restore_wrong_content(err);
 	return drain_window(worker, entry->extents, entry->extent_count, 0, sink, err);
 }
 
@@ -164,7 +170,7 @@ restore_segment(struct tk_restore_worker *worker, const struct tk_blob_source *s
 	if (!rc) {
 		segments = tk_content_hash_segments(worker->hash, &segment_count);
 		if (segment_count != 1 || memcmp(segments, &segment->digest, sizeof(*segments)) != 0)
-			rc = wrong_content(err);
+			rc = tk_restore_wrong_content(err);
 		else
 			*digest = segments[0];
 	}
@@ -174,8 +180,8 @@ restore_segment(struct tk_restore_worker *worker, const struct tk_blob_source *s
 	return rc;
 }
 
-static bool
-cancelled(const struct tk_restore *restore)
+bool
+tk_restore_cancelled(const struct tk_restore *restore)
 {
 	return atomic_load(&restore->failed) || (restore->opts->cancel && atomic_load(restore->opts->cancel));
 }
@@ -195,16 +201,16 @@ restore_segments(struct tk_restore_worker *worker, const struct tk_entry *entry,
 	if (!rc && !(digests = calloc(count + 1, sizeof(*digests))))
 		rc = tk_err_set(err, TK_ENOMEM, "no memory for %zu segments", count);
 	if (!rc)
-		rc = need_window(worker, (size_t)longest, err);
+		rc = tk_restore_window(worker, (size_t)longest, err);
 	for (size_t i = 0; i < count && !rc; i++) {
-		rc = cancelled(restore) ? tk_err_set(err, TK_ECANCELLED, "interrupted")
+		rc = tk_restore_cancelled(restore) ? tk_err_set(err, TK_ECANCELLED, "interrupted")
 					: restore_segment(worker, &source, &segments[i], offset, &digests[i], sink, err);
 		offset += segments[i].length_bytes;
 	}
 	if (!rc)
 		rc = tk_content_hash_combine(worker->hash, entry->meta.size_bytes, digests, count, &whole, err);
 	if (!rc && memcmp(&whole, &entry->content, sizeof(whole)) != 0)
-		rc = wrong_content(err);
+		rc = tk_restore_wrong_content(err);
 	free(segments);
 	free(digests);
 	return rc;
@@ -213,43 +219,5 @@ restore_segments(struct tk_restore_worker *worker, const struct tk_entry *entry,
 enum tk_rc
 tk_restore_content(struct tk_restore_worker *worker, const struct tk_entry *entry, const struct tk_byte_sink *sink, struct tk_err *err)
 {
-	enum tk_rc rc;
-
-	if (entry->kind != TK_CONTENT_SEGMENTS && entry->meta.size_bytes < LARGE_BYTES)
-		return restore_inline(worker, entry, sink, err);
-	pthread_mutex_lock(&worker->restore->large);
-	rc = entry->kind == TK_CONTENT_SEGMENTS ? restore_segments(worker, entry, sink, err) : restore_inline(worker, entry, sink, err);
-	/* The memory of a segment is given back: other workers need theirs. */
-	free(worker->window);
-	worker->window = NULL;
-	worker->window_cap = 0;
-	pthread_mutex_unlock(&worker->restore->large);
-	return rc;
-}
-
-enum tk_rc
-tk_restore_compare(struct tk_restore_worker *worker, int fd, const struct tk_entry *entry, bool *same, struct tk_err *err)
-{
-	struct tk_digest digest;
-	uint64_t at = 0;
-	enum tk_rc rc = need_window(worker, READ_BYTES, err);
-
-	*same = false;
-	tk_content_hash_begin(worker->hash);
-	while (!rc && at < entry->meta.size_bytes) {
-		uint64_t left = entry->meta.size_bytes - at;
-		size_t got = 0;
-
-		rc = tk_pread_full(fd, worker->window, left < READ_BYTES ? (size_t)left : READ_BYTES, at, &got, "existing file", err);
-		if (!rc && got == 0)
-			return TK_OK;
-		if (!rc)
-			rc = tk_content_hash_feed(worker->hash, worker->window, got, err);
-		at += got;
-	}
-	if (!rc)
-		rc = tk_content_hash_finish(worker->hash, &digest, err);
-	if (!rc)
-		*same = memcmp(&digest, &entry->content, sizeof(digest)) == 0;
-	return rc;
+	return entry->kind == TK_CONTENT_SEGMENTS ? restore_segments(worker, entry, sink, err) : restore_inline(worker, entry, sink, err);
 }

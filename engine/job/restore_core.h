@@ -4,10 +4,10 @@
 
 #include <pthread.h>
 
-#include "engine/base/queue.h"
 #include "engine/fsio/target.h"
 #include "engine/job/readfile.h"
 #include "engine/job/restore.h"
+#include "engine/job/restore_work.h"
 #include "engine/vault/content_digest.h"
 #include "engine/vault/page.h"
 #include "engine/vault/treewalk.h"
@@ -29,13 +29,14 @@ struct tk_restore {
 	char **paths;                         /* owned, normalised */
 	struct tk_target *target;             /* the main thread's handle */
 	bool fresh;                           /* the target was empty: nothing can be in the way */
+	bool has_look;                        /* fresh, and a worker learnt how new objects look */
+	struct tk_look look;
 
 	pthread_mutex_t lock;                 /* result and groups */
-	pthread_mutex_t large;                /* one large file at a time: it needs a segment of memory */
 	pthread_mutex_t ways;                 /* held while directories are made in the place of something else */
 	struct tk_group_row *groups;
 	size_t group_count, group_cap;
-	struct tk_queue *work;                /* leaf pages */
+	struct tk_restore_work *work;         /* NULL: there is one worker, which asks for none */
 	atomic_bool failed;
 	atomic_bool found_any;                /* something was asked for that is there */
 	atomic_bool has_flags;                /* some entry has inode flags */
@@ -49,9 +50,13 @@ struct tk_restore_worker {
 	struct tk_idmap *ids;
 	struct tk_content_hash *hash;
 	struct tk_not_applied not_applied;
+	struct tk_fetched *held;              /* the data blob used last: the next file lies in it, too */
 	uint8_t *window;
 	size_t window_cap;
 };
+
+/* Of a worker's window, for reading files. */
+#define TK_RESTORE_READ_BYTES (1u << 20)
 
 /* The run cannot go on: workers stop. */
 void tk_restore_fail(struct tk_restore *restore, const struct tk_err *err);
@@ -79,11 +84,40 @@ TK_MUST_CHECK enum tk_rc tk_restore_walk_next(struct tk_restore *restore, struct
 					      struct tk_err *err);
 void tk_restore_walk_release(struct tk_restore_walk *walk);
 
-/* restore_content.c. Fetches a regular file's content, checks its digests, gives it to the sink. */
+/* restore_content.c. Fetches a regular file's content, checks its digests, gives it to the sink in the order of the file. */
 TK_MUST_CHECK enum tk_rc tk_restore_content(struct tk_restore_worker *worker, const struct tk_entry *entry, const struct tk_byte_sink *sink,
 					    struct tk_err *err);
-/* Is the file behind fd exactly the entry's content? */
+/* An extent's bytes, borrowed until the next call with this worker. */
+TK_MUST_CHECK enum tk_rc tk_restore_extent(struct tk_restore_worker *worker, const struct tk_extent *extent, const uint8_t **data, struct tk_err *err);
+/* Extents by blob, for qsort. */
+struct tk_piece {
+	struct tk_extent extent;
+	uint64_t at;                          /* its place in what is put together */
+};
+int tk_piece_by_blob(const void *a, const void *b);
+TK_MUST_CHECK enum tk_rc tk_restore_window(struct tk_restore_worker *worker, size_t len_bytes, struct tk_err *err);
+bool tk_restore_cancelled(const struct tk_restore *restore);
+enum tk_rc tk_restore_wrong_content(struct tk_err *err);
+
+/* restore_file.c. The content into a pending file, where bytes may lie that are not checked yet: memory is a window. `basis` (or -1) is an old version of the file, for
+ * reading: what is the same there is not fetched, but copied, and counted in *reused_bytes. */
+TK_MUST_CHECK enum tk_rc tk_restore_into_file(struct tk_restore_worker *worker, const struct tk_entry *entry, const struct tk_target_file *file, int basis,
+					      uint64_t *reused_bytes, struct tk_err *err);
+/* Writes the extents' len_bytes at offset_bytes of the file and feeds them to the worker's hash, which was begun. */
+TK_MUST_CHECK enum tk_rc tk_restore_write_extents(struct tk_restore_worker *worker, const struct tk_extent *extents, size_t count, uint64_t len_bytes,
+						  const struct tk_target_file *file, uint64_t offset_bytes, struct tk_err *err);
+
+/* restore_large.c. The same for a file of segments, in parallel. */
+TK_MUST_CHECK enum tk_rc tk_restore_segments(struct tk_restore_worker *worker, const struct tk_entry *entry, const struct tk_target_file *file,
+					     int basis, uint64_t *reused_bytes, struct tk_err *err);
+/* Is the file behind fd, which is as long, exactly the entry's content? */
+TK_MUST_CHECK enum tk_rc tk_restore_compare_segments(struct tk_restore_worker *worker, int fd, const struct tk_entry *entry, bool *same, struct tk_err *err);
+
+/* restore_basis.c. The same for a file without segments. */
 TK_MUST_CHECK enum tk_rc tk_restore_compare(struct tk_restore_worker *worker, int fd, const struct tk_entry *entry, bool *same, struct tk_err *err);
+/* Reads a range of the basis and feeds it to the worker's hash, which was begun; with a file, also writes it there. *whole: the range was there to its end. */
+TK_MUST_CHECK enum tk_rc tk_restore_read_basis(struct tk_restore_worker *worker, int basis, uint64_t offset_bytes, uint64_t len_bytes,
+					       const struct tk_target_file *file, bool *whole, struct tk_err *err);
 
 /* restore_entry.c: the first pass, one entry. */
 void tk_restore_entry(struct tk_restore_worker *worker, const struct tk_entry *entry);

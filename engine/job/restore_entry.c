@@ -1,19 +1,9 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "engine/fsio/inoflags.h"
 #include "engine/fsio/openat.h"
 #include "engine/job/restore_core.h"
-
-static enum tk_rc
-write_file(void *ctx, uint64_t offset_bytes, const uint8_t *data, size_t len_bytes, struct tk_err *err)
-{
-	const struct tk_target_file *file = ctx;
-
-	/* A hole: the size was set, and what is not written reads as zeros. */
-	if (!data)
-		return TK_OK;
-	return tk_pwrite_full(tk_target_file_fd(file), data, len_bytes, offset_bytes, "restored file", err);
-}
 
 static struct tk_apply_opts
 apply_opts(const struct tk_restore_worker *worker)
@@ -21,9 +11,28 @@ apply_opts(const struct tk_restore_worker *worker)
 	return (struct tk_apply_opts){.numeric_ids = worker->restore->opts->numeric_ids, .ids = worker->ids};
 }
 
-/* What is there already, if it is this very content: then only its metadata is put right. */
+/* The metadata of what was just made, which in a fresh target is known to the last bit. */
+static struct tk_apply_opts
+apply_new_opts(const struct tk_restore_worker *worker)
+{
+	struct tk_apply_opts opts = apply_opts(worker);
+
+	opts.look = tk_target_look(worker->target);
+	return opts;
+}
+
+/* A large file whose size or time is another has most likely other content: it is not read twice. */
+static bool
+may_be_same(const struct tk_entry *entry, const struct tk_stat *st)
+{
+	if (st->size_bytes != entry->meta.size_bytes)
+		return false;
+	return entry->kind != TK_CONTENT_SEGMENTS || (st->mtime_s == entry->meta.mtime_s && st->mtime_ns == entry->meta.mtime_ns);
+}
+
+/* What is there already, if it is this very content: then only its metadata is put right. *basis: what is worth reading of it, or -1. */
 static enum tk_rc
-reuse_existing(struct tk_restore_worker *worker, const struct tk_entry *entry, const char *path, size_t path_bytes, bool *reused,
+reuse_existing(struct tk_restore_worker *worker, const struct tk_entry *entry, const char *path, size_t path_bytes, bool *reused, int *basis,
 	       struct tk_err *err)
 {
 	TK_AUTO(tk_fd_cleanup) int fd = -1;
@@ -34,33 +43,36 @@ reuse_existing(struct tk_restore_worker *worker, const struct tk_entry *entry, c
 	int dirfd;
 	enum tk_rc rc;
 
-	*reused = false;
-	if (worker->restore->fresh || tk_target_stat(worker->target, path, path_bytes, &st, err))
+	if (worker->restore->fresh || tk_target_open_file(worker->target, path, path_bytes, &fd, &st, err))
 		return TK_OK;
-	/* Another name of the same inode would change with it. */
-	if (st.type != TK_FT_REG || st.size_bytes != entry->meta.size_bytes || st.nlink > 1 ||
-	    tk_target_open_file(worker->target, path, path_bytes, &fd, err) ||
-	    (rc = tk_restore_compare(worker, fd, entry, &same, err)) || !same)
+	if (may_be_same(entry, &st) && (rc = entry->kind == TK_CONTENT_SEGMENTS ? tk_restore_compare_segments(worker, fd, entry, &same, err)
+										: tk_restore_compare(worker, fd, entry, &same, err)))
+		return rc == TK_EIO ? TK_OK : rc;
+	/* Another name of the same inode, perhaps one outside of the target, would change with it: such a file is made anew. */
+	if (!same || st.nlink > 1) {
+		*basis = same || entry->kind == TK_CONTENT_SEGMENTS ? fd : -1;
+		fd = *basis >= 0 ? -1 : fd;
 		return TK_OK;
+	}
 	if ((rc = tk_target_parent(worker->target, path, path_bytes, false, &dirfd, &name, err)))
 		return rc;
-	(void)tk_meta_unlock(dirfd, name);
+	(void)tk_inoflags_unlock(fd);
 	*reused = true;
-	return tk_meta_apply(dirfd, name, -1, &entry->meta, &opts, &worker->not_applied, err);
+	return tk_meta_apply(dirfd, name, fd, &entry->meta, &opts, &worker->not_applied, err);
 }
 
 static enum tk_rc
-write_new(struct tk_restore_worker *worker, const struct tk_entry *entry, const char *path, size_t path_bytes, struct tk_err *err)
+write_new(struct tk_restore_worker *worker, const struct tk_entry *entry, const char *path, size_t path_bytes, int basis, uint64_t *reused_bytes,
+	  struct tk_err *err)
 {
 	TK_AUTO(tk_target_file_cleanup) struct tk_target_file *file = NULL;
-	struct tk_apply_opts opts = apply_opts(worker);
-	struct tk_byte_sink sink = {.write = write_file};
+	struct tk_apply_opts opts;
 	enum tk_rc rc;
 
 	if ((rc = tk_target_file_begin(worker->target, path, path_bytes, &file, err)))
 		return rc;
-	sink.ctx = file;
-	if ((rc = tk_target_file_set_size(file, entry->meta.size_bytes, err)) || (rc = tk_restore_content(worker, entry, &sink, err)) ||
+	opts = apply_new_opts(worker);
+	if ((rc = tk_restore_into_file(worker, entry, file, basis, reused_bytes, err)) ||
 	    (rc = tk_meta_apply(tk_target_file_dirfd(file), tk_target_file_tmp_name(file), tk_target_file_fd(file), &entry->meta, &opts,
 				&worker->not_applied, err)))
 		return rc;
@@ -80,20 +92,22 @@ count_file(struct tk_restore *restore, uint64_t bytes, uint64_t reused_bytes)
 static enum tk_rc
 restore_regular(struct tk_restore_worker *worker, const struct tk_entry *entry, const char *path, size_t path_bytes, struct tk_err *err)
 {
-	bool reused;
+	TK_AUTO(tk_fd_cleanup) int basis = -1;
+	uint64_t reused_bytes = entry->meta.size_bytes;
+	bool reused = false;
 	enum tk_rc rc;
 
-	if ((rc = reuse_existing(worker, entry, path, path_bytes, &reused, err)) ||
-	    (!reused && (rc = write_new(worker, entry, path, path_bytes, err))))
+	if ((rc = reuse_existing(worker, entry, path, path_bytes, &reused, &basis, err)) ||
+	    (!reused && (rc = write_new(worker, entry, path, path_bytes, basis, &reused_bytes, err))))
 		return rc;
-	count_file(worker->restore, entry->meta.size_bytes, reused ? entry->meta.size_bytes : 0);
+	count_file(worker->restore, entry->meta.size_bytes, reused_bytes);
 	return TK_OK;
 }
 
 static enum tk_rc
 restore_special(struct tk_restore_worker *worker, const struct tk_entry *entry, const char *path, size_t path_bytes, struct tk_err *err)
 {
-	struct tk_apply_opts opts = apply_opts(worker);
+	struct tk_apply_opts opts = apply_new_opts(worker);
 	const char *name;
 	int dirfd;
 	enum tk_rc rc;

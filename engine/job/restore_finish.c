@@ -83,6 +83,9 @@ leave_dir(struct finish *finish, struct tk_err *err)
 	int dirfd;
 	enum tk_rc rc = TK_OK;
 
+	/* The target itself (path "") was there before. */
+	if (finish->restore->has_look && path_bytes > 0)
+		opts.look = &finish->restore->look;
 	if (finish->restore->opts->delete_extra)
 		rc = delete_extra(finish, dir, path, path_bytes, err);
 	free_names(dir);

@@ -73,10 +73,11 @@ static const char *
 get(struct fixture *fix, const char *path)
 {
 	static char text[64];
+	struct tk_stat st;
 	size_t got = 0;
 	int fd;
 
-	if (tk_target_open_file(fix->target, path, strlen(path), &fd, NULL) != TK_OK)
+	if (tk_target_open_file(fix->target, path, strlen(path), &fd, &st, NULL) != TK_OK)
 		return "";
 	assert_int_equal(tk_read_full(fd, text, sizeof(text) - 1, &got, path, NULL), TK_OK);
 	text[got] = '\0';

@@ -106,6 +106,7 @@ tk_dedup_open(const char *state_dir, const struct tk_id *domain, enum tk_suite s
 	if (!dedup)
 		return tk_err_set(err, TK_ENOMEM, "no memory for the dedup index");
 	dedup->dirfd = -1;
+	(void)pthread_mutex_init(&dedup->lock, NULL);
 	dedup->packs = packs;
 	dedup->next_number = 1;
 	if ((rc = tk_hash_ctx_new(suite, &dedup->hash, err)) || (rc = tk_domain_dir_open(state_dir, domain, "dedup", &dedup->dirfd, err)) ||
@@ -130,12 +131,13 @@ tk_dedup_cleanup(struct tk_dedup **slot)
 	tk_dedup_rows_release(&dedup->added);
 	tk_hash_ctx_cleanup(&dedup->hash);
 	tk_fd_cleanup(&dedup->dirfd);
+	(void)pthread_mutex_destroy(&dedup->lock);
 	free(dedup);
 	*slot = NULL;
 }
 
-enum tk_rc
-tk_dedup_find(struct tk_dedup *dedup, const uint8_t id[16], struct tk_extent *extent, bool *found, struct tk_err *err)
+static enum tk_rc
+find_locked(struct tk_dedup *dedup, const uint8_t id[16], struct tk_extent *extent, bool *found, struct tk_err *err)
 {
 	const struct tk_dedup_row *row = tk_dedup_rows_find(&dedup->added, id);
 	enum tk_rc rc;
@@ -161,20 +163,42 @@ tk_dedup_find(struct tk_dedup *dedup, const uint8_t id[16], struct tk_extent *ex
 	return TK_OK;
 }
 
-enum tk_rc
-tk_dedup_add(struct tk_dedup *dedup, const uint8_t id[16], const struct tk_extent *extent, struct tk_err *err)
+static enum tk_rc
+add_locked(struct tk_dedup *dedup, const uint8_t id[16], const struct tk_extent *extent, struct tk_err *err)
 {
 	struct tk_dedup_row row = {.extent = *extent};
 	struct tk_extent place;
 	bool found = false;
 	enum tk_rc rc;
 
-	if (extent->length_bytes == 0 || extent->ref.pack == TK_PACK_NONE)
-		return tk_err_set(err, TK_EINVAL, "a chunk without a place for the dedup index");
 	if (!dedup->has_missed || memcmp(dedup->missed, id, sizeof(dedup->missed)) != 0)
-		if ((rc = tk_dedup_find(dedup, id, &place, &found, err)) || found)
+		if ((rc = find_locked(dedup, id, &place, &found, err)) || found)
 			return rc;
 	dedup->has_missed = false;
 	memcpy(row.id, id, sizeof(row.id));
 	return tk_dedup_rows_add(&dedup->added, &row, err);
+}
+
+enum tk_rc
+tk_dedup_find(struct tk_dedup *dedup, const uint8_t id[16], struct tk_extent *extent, bool *found, struct tk_err *err)
+{
+	enum tk_rc rc;
+
+	pthread_mutex_lock(&dedup->lock);
+	rc = find_locked(dedup, id, extent, found, err);
+	pthread_mutex_unlock(&dedup->lock);
+	return rc;
+}
+
+enum tk_rc
+tk_dedup_add(struct tk_dedup *dedup, const uint8_t id[16], const struct tk_extent *extent, struct tk_err *err)
+{
+	enum tk_rc rc;
+
+	if (extent->length_bytes == 0 || extent->ref.pack == TK_PACK_NONE)
+		return tk_err_set(err, TK_EINVAL, "a chunk without a place for the dedup index");
+	pthread_mutex_lock(&dedup->lock);
+	rc = add_locked(dedup, id, extent, err);
+	pthread_mutex_unlock(&dedup->lock);
+	return rc;
 }

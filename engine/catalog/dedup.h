@@ -2,8 +2,8 @@
  * run added.
  *
  * state_dir/domains/<hex>/dedup/<number>.run, merged geometrically (at most about a dozen). A run file carries a digest; a damaged or missing one is
- * dropped with its rows: the cost is storing something twice, never a wrong answer. One thread. Lookups touch a page or two by interpolation; memory is
- * the rows added since the last flush. */
+ * dropped with its rows: the cost is storing something twice, never a wrong answer. Lookups touch a page or two by interpolation; memory is
+ * the rows added since the last flush. Any thread may find and add; the others belong to one. */
 #ifndef TK_CATALOG_DEDUP_H
 #define TK_CATALOG_DEDUP_H
 

@@ -2,6 +2,8 @@
 #ifndef TK_CATALOG_DEDUP_CORE_H
 #define TK_CATALOG_DEDUP_CORE_H
 
+#include <pthread.h>
+
 #include "engine/catalog/dedup.h"
 #include "engine/catalog/dedup_rows.h"
 #include "engine/catalog/dedup_run.h"
@@ -10,6 +12,7 @@
 
 struct tk_dedup {
 	int dirfd;
+	pthread_mutex_t lock;                 /* held by find and add */
 	struct tk_packtab *packs;             /* borrowed */
 	struct tk_hash_ctx *hash;
 	struct tk_dedup_run *runs;            /* oldest first */

@@ -107,23 +107,46 @@ roll(const uint64_t *gear, const uint8_t *data, size_t from, size_t to, uint64_t
 	return to;
 }
 
+/* Rolls the search on to `to`; the length of the chunk when it was cut before. */
+static size_t
+roll_on(const struct tk_cdc *cdc, struct tk_cdc_search *search, const uint8_t *data, size_t to, uint64_t limit)
+{
+	size_t at;
+
+	if (search->at_bytes >= to)
+		return 0;
+	at = roll(cdc->gear, data, search->at_bytes, to, limit, &search->hash);
+	search->at_bytes = at;
+	return at < to ? at + 1 : 0;
+}
+
+size_t
+tk_cdc_go_on(const struct tk_cdc *cdc, struct tk_cdc_search *search, const uint8_t *data, size_t len_bytes, bool at_end)
+{
+	size_t end = len_bytes < cdc->max_bytes ? len_bytes : cdc->max_bytes;
+	size_t warm = cdc->min_bytes > WINDOW_BYTES ? cdc->min_bytes - WINDOW_BYTES : 0;
+	size_t cut = 0;
+
+	if (end > cdc->min_bytes) {
+		if (search->at_bytes < cdc->min_bytes) {
+			(void)roll(cdc->gear, data, warm, cdc->min_bytes, 0, &search->hash);
+			search->at_bytes = cdc->min_bytes;
+		}
+		cut = roll_on(cdc, search, data, end < cdc->avg_bytes ? end : cdc->avg_bytes, cdc->limit_before_avg);
+		if (cut == 0)
+			cut = roll_on(cdc, search, data, end, cdc->limit_after_avg);
+	}
+	if (cut == 0 && (at_end || end == cdc->max_bytes))
+		cut = end;
+	if (cut > 0)
+		*search = (struct tk_cdc_search){0};
+	return cut;
+}
+
 size_t
 tk_cdc_cut(const struct tk_cdc *cdc, const uint8_t *data, size_t len_bytes, bool at_end)
 {
-	size_t end = len_bytes < cdc->max_bytes ? len_bytes : cdc->max_bytes;
-	size_t middle = end < cdc->avg_bytes ? end : cdc->avg_bytes;
-	size_t warm = cdc->min_bytes > WINDOW_BYTES ? cdc->min_bytes - WINDOW_BYTES : 0;
-	uint64_t hash = 0;
-	size_t at;
+	struct tk_cdc_search search = {0};
 
-	if (end > cdc->min_bytes) {
-		(void)roll(cdc->gear, data, warm, cdc->min_bytes, 0, &hash);
-		at = roll(cdc->gear, data, cdc->min_bytes, middle, cdc->limit_before_avg, &hash);
-		if (at < middle)
-			return at + 1;
-		at = roll(cdc->gear, data, middle, end, cdc->limit_after_avg, &hash);
-		if (at < end)
-			return at + 1;
-	}
-	return at_end || end == cdc->max_bytes ? end : 0;
+	return tk_cdc_go_on(cdc, &search, data, len_bytes, at_end);
 }

@@ -44,8 +44,18 @@ TK_MUST_CHECK enum tk_rc tk_cdc_init(struct tk_cdc *cdc, const uint8_t key[TK_CD
 /*
  * The length of the chunk that begins at data: more than min and at most max bytes; shorter only when it is the last one.
  * 0: no cut in these bytes, give more after them (never happens with at_end, nor with max bytes or more), or len_bytes is 0.
- * More bytes never change an answer, but for the last chunk. Fastest with max bytes at hand, since a search without a cut is begun anew.
+ * More bytes never change an answer, but for the last chunk. A search without a cut is begun anew: tk_cdc_go_on is for bytes that come piece by piece.
  */
 size_t tk_cdc_cut(const struct tk_cdc *cdc, const uint8_t *data, size_t len_bytes, bool at_end);
+
+/* Where the search for one chunk's end stands. All zero: at its beginning. */
+struct tk_cdc_search {
+	size_t at_bytes;
+	uint64_t hash;
+};
+
+/* The same answers as tk_cdc_cut, each byte looked at once: data is the chunk's beginning, with at least the bytes of the call before in front. A cut
+ * sets *search to zero, ready for the next chunk. */
+size_t tk_cdc_go_on(const struct tk_cdc *cdc, struct tk_cdc_search *search, const uint8_t *data, size_t len_bytes, bool at_end);
 
 #endif

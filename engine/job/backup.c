@@ -30,10 +30,10 @@ tk_run_step(struct tk_backup *run, const char *name, struct tk_err *err)
 static void
 run_close(struct tk_backup *run)
 {
-	/* The packer's writer may still be telling the sites of packs: it ends first. */
+	tk_ingest_cleanup(&run->ingest);
+	/* The packer's writer may still be telling the sites of packs: it ends before them. */
 	tk_packer_cleanup(&run->packer);
 	tk_sites_cleanup(&run->sites);
-	tk_ingest_cleanup(&run->ingest);
 	tk_catalog_writer_cleanup(&run->writer);
 	tk_fetch_cleanup(&run->fetch);
 	tk_dedup_cleanup(&run->dedup);
@@ -108,6 +108,7 @@ open_pipeline(struct tk_backup *run, struct tk_err *err)
 					.chunk_min_bytes = opts->chunk_min_bytes, .chunk_avg_bytes = opts->chunk_avg_bytes,
 					.chunk_max_bytes = opts->chunk_max_bytes, .delta_min_bytes = opts->delta_min_bytes,
 					.block_bytes = opts->block_bytes, .signature = opts->signature, .retries = opts->retries,
+					.threads = opts->threads,
 					.cancel = opts->cancel, .on_reuse = on_reuse, .ctx = run};
 	enum tk_rc rc;
 

@@ -13,14 +13,24 @@
 enum tk_rc
 tk_ingest_break(struct tk_ingest *ingest, enum tk_rc rc)
 {
-	ingest->broken = true;
+	atomic_store(&ingest->broken, true);
 	return rc;
 }
 
 bool
 tk_ingest_broken(const struct tk_ingest *ingest)
 {
-	return ingest->broken;
+	return atomic_load(&ingest->broken);
+}
+
+void
+tk_ingest_tell_reuse(struct tk_ingest *ingest, struct tk_blob_ref ref)
+{
+	if (!ingest->opts.on_reuse)
+		return;
+	pthread_mutex_lock(&ingest->telling);
+	ingest->opts.on_reuse(ingest->opts.ctx, ref);
+	pthread_mutex_unlock(&ingest->telling);
 }
 
 const struct tk_ingest_stats *
@@ -49,22 +59,6 @@ tk_meta_name(struct tk_packtab *packs, struct tk_blob_ref ref, char dst[TK_SIG_N
 
 	tk_hex_encode(name.b, sizeof(name.b), dst);
 	(void)snprintf(dst + 2 * sizeof(name.b), TK_SIG_NAME_MAX - 2 * sizeof(name.b), "-%x", ref.blob);
-}
-
-enum tk_rc
-tk_ingest_window(struct tk_ingest *ingest, size_t len_bytes, struct tk_err *err)
-{
-	uint8_t *grown;
-
-	if (len_bytes <= ingest->window_cap)
-		return TK_OK;
-	free(ingest->window);
-	ingest->window_cap = 0;
-	ingest->window = grown = malloc(len_bytes);
-	if (!grown)
-		return tk_ingest_break(ingest, tk_err_set(err, TK_ENOMEM, "no memory for %zu bytes of a file", len_bytes));
-	ingest->window_cap = len_bytes;
-	return TK_OK;
 }
 
 /* ---- where segment maps go and come from ---- */
@@ -130,20 +124,20 @@ static enum tk_rc
 ingest_small(struct tk_ingest *ingest, int fd, uint64_t size_bytes, const struct tk_entry *old, struct tk_content *out, struct tk_err *err)
 {
 	struct tk_extent_list list = {out->extents, 0, out->extent_cap};
+	const struct tk_worker *worker = &ingest->workers[0];
 	size_t got = 0;
-	enum tk_rc rc;
+	enum tk_rc rc = tk_pread_full(fd, worker->window, (size_t)size_bytes, 0, &got, "file", err);
 
-	if ((rc = tk_ingest_window(ingest, ingest->cdc.max_bytes, err)) ||
-	    (rc = tk_pread_full(fd, ingest->window, (size_t)size_bytes, 0, &got, "file", err)))
+	if (rc)
 		return rc;
 	ingest->stats.read_bytes += got;
 	out->size_bytes = got;
-	if ((rc = tk_content_hash_all(ingest->hash, ingest->window, got, &out->digest, err)))
+	if ((rc = tk_content_hash_all(worker->hash, worker->window, got, &out->digest, err)))
 		return tk_ingest_break(ingest, rc);
 	if (old && old->meta.size_bytes == got && memcmp(&old->content, &out->digest, sizeof(out->digest)) == 0)
 		return tk_ingest_take_old(old, out, err);
 	out->kind = got > 0 ? TK_CONTENT_EXTENTS : TK_CONTENT_NONE;
-	rc = tk_ingest_chunks(ingest, ingest->window, got, &out->digest, &list, err);
+	rc = tk_ingest_chunks(ingest, worker->window, got, &out->digest, &list, err);
 	out->extents = list.rows;
 	out->extent_count = list.count;
 	out->extent_cap = list.cap;
@@ -248,13 +242,19 @@ tk_ingest_new(const struct tk_ingest_opts *opts, struct tk_ingest **out, struct 
 		ingest->opts.segment_bytes = TK_SEGMENT_BYTES;
 	if (ingest->opts.delta_min_bytes == 0)
 		ingest->opts.delta_min_bytes = DELTA_MIN_DEFAULT;
+	(void)pthread_mutex_init(&ingest->telling, NULL);
+	(void)pthread_mutex_init(&ingest->maps, NULL);
+	(void)pthread_mutex_init(&ingest->whole, NULL);
+	ingest->worker_count = opts->threads == 0 ? 1 : opts->threads > TK_INGEST_THREADS_MAX ? TK_INGEST_THREADS_MAX : opts->threads;
+	ingest->workers = calloc(ingest->worker_count, sizeof(*ingest->workers));
+	if (!ingest->workers)
+		return tk_err_set(err, TK_ENOMEM, "no memory for a run");
 	ingest->sink = (struct tk_page_sink){.ctx = ingest, .place = sink_place, .put = sink_put};
 	ingest->source = (struct tk_blob_source){.ctx = ingest, .read = source_read};
 	if ((rc = tk_cdc_init(&ingest->cdc, opts->keys->chunk_key, opts->chunk_min_bytes ? opts->chunk_min_bytes : TK_CDC_MIN_BYTES,
 			      opts->chunk_avg_bytes ? opts->chunk_avg_bytes : TK_CDC_AVG_BYTES,
 			      opts->chunk_max_bytes ? opts->chunk_max_bytes : TK_CDC_MAX_BYTES, err)) ||
-	    (rc = tk_hmac_ctx_new(opts->suite, opts->keys->dedup_key, TK_KEY_BYTES, &ingest->dedup_prf, err)) ||
-	    (rc = tk_content_hash_new(opts->suite, ingest->opts.segment_bytes, &ingest->hash, err)))
+	    (rc = tk_worker_init(&ingest->workers[0], ingest, err)))
 		return rc;
 	*out = ingest;
 	ingest = NULL;
@@ -268,9 +268,13 @@ tk_ingest_cleanup(struct tk_ingest **slot)
 
 	if (!ingest)
 		return;
-	tk_hmac_ctx_cleanup(&ingest->dedup_prf);
-	tk_content_hash_cleanup(&ingest->hash);
-	free(ingest->window);
+	for (unsigned i = 0; i < ingest->worker_count && ingest->workers; i++)
+		tk_worker_release(&ingest->workers[i]);
+	free(ingest->workers);
+	free(ingest->whole_window);
+	(void)pthread_mutex_destroy(&ingest->telling);
+	(void)pthread_mutex_destroy(&ingest->maps);
+	(void)pthread_mutex_destroy(&ingest->whole);
 	free(ingest);
 	*slot = NULL;
 }

@@ -2,346 +2,221 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "engine/delta/delta.h"
 #include "engine/delta/delta_hint.h"
-#include "engine/delta/signature.h"
+#include "engine/fsio/holes.h"
 #include "engine/fsio/openat.h"
 #include "engine/job/ingest_core.h"
 
 #define INLINE_EXTENT_BYTES 2048u
-/* A segment is searched for in its own place and in its neighbours'. */
-#define OLD_NEIGHBOURS 3u
-/* librsync's search through bytes that match nothing is slow: it skips ahead after this much. */
-#define MISS_LIMIT_BYTES (1u << 20)
-
-/* The version before, as far as it was looked at. */
-struct old_file {
-	const struct tk_entry *entry;         /* NULL: none */
-	struct tk_segment *segments;          /* NULL while the file is one inline list */
-	size_t count;
-};
-
-/* One old segment, ready for a delta. */
-struct old_segment {
-	size_t index;
-	uint64_t start_bytes, length_bytes;
-	struct tk_buf signature;
-	struct tk_extent *extents;            /* owned unless inline */
-	size_t extent_count;
-	bool owned;
-};
-
-struct large_file {
-	struct tk_ingest *ingest;
-	int fd;
-	uint64_t size_bytes;
-	bool sparse;
-	bool sign;                            /* make signatures */
-	size_t block_bytes;
-	struct old_file old;
-	struct tk_segment *segments;          /* of the new version; base is TK_PACK_NONE until stored */
-	struct tk_digest *digests;
-	size_t segment_count;
-	struct tk_extent_list inline_list;    /* of a file that is one segment */
-	bool same_inline;                     /* the same bytes as before: the old extents stand */
-};
 
 static size_t
 count_segments(uint64_t size_bytes, uint32_t segment_bytes)
 {
-	return (size_t)((size_bytes + segment_bytes - 1) / segment_bytes);
+	return (size_t)(size_bytes / segment_bytes + (size_bytes % segment_bytes != 0));
 }
 
-static uint64_t
-segment_len(uint64_t size_bytes, uint32_t segment_bytes, size_t index)
+uint64_t
+tk_large_segment_len(const struct tk_ingest *ingest, uint64_t size_bytes, size_t index)
 {
-	uint64_t start = (uint64_t)index * segment_bytes, left = size_bytes - start;
+	uint64_t left = size_bytes - (uint64_t)index * ingest->opts.segment_bytes;
 
-	return left < segment_bytes ? left : segment_bytes;
+	return left < ingest->opts.segment_bytes ? left : ingest->opts.segment_bytes;
 }
 
-static enum tk_rc
-open_old(struct large_file *file, const struct tk_entry *old, struct tk_err *err)
-{
-	file->old.entry = old;
-	if (!old || old->meta.size_bytes == 0) {
-		file->old.entry = NULL;
-		return TK_OK;
-	}
-	file->old.count = count_segments(old->meta.size_bytes, file->ingest->opts.segment_bytes);
-	if (old->kind != TK_CONTENT_SEGMENTS)
-		return TK_OK;
-	return tk_segments_read(&file->ingest->source, file->ingest->opts.packs, old->segments, old->meta.size_bytes,
-				file->ingest->opts.segment_bytes, &file->old.segments, &file->old.count, err);
-}
-
-static const struct tk_digest *
-old_sig_digest(const struct old_file *old, size_t index)
+const struct tk_digest *
+tk_old_sig_digest(const struct tk_old_file *old, size_t index)
 {
 	return old->count == 1 ? &old->entry->content : &old->segments[index].digest;
 }
 
-static void
-old_segment_release(struct old_segment *seg)
+enum tk_rc
+tk_large_check(struct tk_large_file *file, struct tk_err *err)
 {
-	tk_buf_release(&seg->signature);
-	if (seg->owned)
-		free(seg->extents);
-}
+	const atomic_bool *cancel = file->ingest->opts.cancel;
 
-/* Loads signature and extents of an old segment; TK_ENOENT when it has no signature here. */
-static enum tk_rc
-old_segment_load(struct large_file *file, size_t index, struct old_segment *seg, struct tk_err *err)
-{
-	struct tk_ingest *ingest = file->ingest;
-	char name[TK_SIG_NAME_MAX];
-	enum tk_rc rc;
-
-	memset(seg, 0, sizeof(*seg));
-	seg->index = index;
-	seg->start_bytes = (uint64_t)index * ingest->opts.segment_bytes;
-	seg->length_bytes = segment_len(file->old.entry->meta.size_bytes, ingest->opts.segment_bytes, index);
-	tk_sig_name(old_sig_digest(&file->old, index), name);
-	if ((rc = tk_localstore_get(ingest->opts.local, TK_LOCAL_SIGNATURE, name, &seg->signature, err)))
-		return rc;
-	if (!file->old.segments) {
-		seg->extents = file->old.entry->extents;
-		seg->extent_count = file->old.entry->extent_count;
-		return TK_OK;
-	}
-	seg->owned = true;
-	return tk_segment_extents(&ingest->source, ingest->opts.packs, &file->old.segments[index], &seg->extents, &seg->extent_count, err);
-}
-
-/* The old segments that a new one is searched in: the one at its place first. */
-static enum tk_rc
-load_neighbours(struct large_file *file, size_t index, struct old_segment segs[OLD_NEIGHBOURS], size_t *count, struct tk_err *err)
-{
-	const size_t order[OLD_NEIGHBOURS] = {index, index + 1, index - 1};
-
-	*count = 0;
-	for (size_t i = 0; i < OLD_NEIGHBOURS; i++) {
-		enum tk_rc rc;
-
-		if (order[i] >= file->old.count)
-			continue;
-		rc = old_segment_load(file, order[i], &segs[*count], err);
-		if (rc == TK_ENOENT) {
-			old_segment_release(&segs[*count]);
-			continue;
-		}
-		(*count)++;
-		if (rc)
-			return rc;
-	}
+	if (cancel && atomic_load(cancel))
+		return tk_ingest_break(file->ingest, tk_err_set(err, TK_ECANCELLED, "interrupted"));
+	if (atomic_load(&file->failed))
+		return tk_err_set(err, TK_ECANCELLED, "another part of the file failed");
 	return TK_OK;
 }
 
-/* The segment in memory, at its place in the file. */
-struct window_source {
-	const uint8_t *data;
-	uint64_t start_bytes;
-	size_t len_bytes;
+/* ---- reading a segment ---- */
+
+/* What is done with the bytes of a segment beside hashing them. */
+struct reading {
+	struct tk_large_file *file;
+	struct tk_worker *worker;
+	bool store;
+	struct tk_sigbuilder *signature;      /* NULL: none is made */
 };
 
 static enum tk_rc
-read_window(void *ctx, uint64_t off_bytes, size_t len_bytes, uint8_t *dst, struct tk_err *err)
+sign_zeros(struct tk_sigbuilder *signature, uint64_t len_bytes, struct tk_err *err)
 {
-	const struct window_source *window = ctx;
-	uint64_t at = off_bytes - window->start_bytes;
-
-	if (off_bytes < window->start_bytes || at > window->len_bytes || len_bytes > window->len_bytes - at)
-		return tk_err_set(err, TK_EINVAL, "a read outside of the segment");
-	memcpy(dst, window->data + at, len_bytes);
-	return TK_OK;
-}
-
-/* A COPY may run over the border of two old segments. */
-static enum tk_rc
-apply_copy(struct large_file *file, const struct old_segment *segs, size_t count, uint64_t off, uint64_t len, struct tk_extent_list *out,
-	   struct tk_err *err)
-{
-	while (len > 0) {
-		const struct old_segment *seg = NULL;
-		uint64_t part;
-		enum tk_rc rc;
-
-		for (size_t i = 0; i < count && !seg; i++)
-			if (off >= segs[i].start_bytes && off - segs[i].start_bytes < segs[i].length_bytes)
-				seg = &segs[i];
-		if (!seg)
-			return tk_err_set(err, TK_ECORRUPT, "a delta copies from outside of the old segments");
-		part = seg->length_bytes - (off - seg->start_bytes);
-		if (part > len)
-			part = len;
-		if ((rc = tk_extents_slice(seg->extents, seg->extent_count, off - seg->start_bytes, part, &out->rows, &out->count, &out->cap, err)))
-			return rc;
-		file->ingest->stats.copied_bytes += part;
-		off += part;
-		len -= part;
-	}
-	return TK_OK;
-}
-
-static enum tk_rc
-apply_ops(struct large_file *file, const struct tk_delta_ops *ops, const struct old_segment *segs, size_t count, size_t window_len,
-	  struct tk_extent_list *out, struct tk_err *err)
-{
-	size_t at = 0;
+	static const uint8_t zeros[4096];
 	enum tk_rc rc = TK_OK;
 
-	for (size_t i = 0; i < ops->count && !rc; i++) {
-		const struct tk_delta_op *op = &ops->rows[i];
+	while (len_bytes > 0 && !rc) {
+		size_t piece = len_bytes < sizeof(zeros) ? (size_t)len_bytes : sizeof(zeros);
 
-		if (op->len_bytes > window_len - at)
-			return tk_err_set(err, TK_ECORRUPT, "a delta is longer than its segment");
-		if (op->kind == TK_DELTA_COPY)
-			rc = apply_copy(file, segs, count, op->old_off_bytes, op->len_bytes, out, err);
-		else
-			rc = tk_ingest_literal(file->ingest, file->ingest->window + at, (size_t)op->len_bytes, file->sparse, out, err);
-		at += (size_t)op->len_bytes;
+		rc = tk_sigbuilder_feed(signature, zeros, piece, err);
+		len_bytes -= piece;
 	}
 	return rc;
 }
 
 static enum tk_rc
-search_olds(struct large_file *file, size_t index, size_t window_len, const struct tk_buf *signature, const struct old_segment *segs, size_t count,
-	    struct tk_delta_ops *ops, struct tk_err *err)
+read_hole(const struct reading *reading, uint64_t len_bytes, struct tk_err *err)
 {
-	struct window_source window = {file->ingest->window, (uint64_t)index * file->ingest->opts.segment_bytes, window_len};
-	struct tk_delta_old olds[OLD_NEIGHBOURS];
-	struct tk_delta_request request = {
-		.source = {read_window, &window},
-		.off_bytes = window.start_bytes,
-		.len_bytes = window_len,
-		.signature = signature->data,
-		.signature_len_bytes = signature->len_bytes,
-		.olds = olds,
-		.old_count = count,
-		.miss_limit_bytes = MISS_LIMIT_BYTES,
-	};
+	enum tk_rc rc = TK_OK;
 
-	for (size_t i = 0; i < count; i++)
-		olds[i] = (struct tk_delta_old){segs[i].start_bytes, segs[i].length_bytes, segs[i].signature.data, segs[i].signature.len_bytes};
-	return tk_delta_search(&request, ops, err);
+	if (reading->signature)
+		rc = sign_zeros(reading->signature, len_bytes, err);
+	if (!rc && !reading->store)
+		rc = tk_content_hash_zeros(reading->worker->hash, len_bytes, err);
+	if (rc)
+		return tk_ingest_break(reading->file->ingest, rc);
+	return reading->store ? tk_worker_hole(reading->worker, len_bytes, err) : TK_OK;
 }
 
-/* Delta of the window against the old segments; *done stays false when there is nothing to compare with. */
 static enum tk_rc
-delta_segment(struct large_file *file, size_t index, size_t window_len, const struct tk_buf *signature, struct tk_extent_list *out, bool *done,
-	      struct tk_err *err)
+read_data(const struct reading *reading, uint64_t off_bytes, uint64_t len_bytes, struct tk_err *err)
 {
-	struct old_segment segs[OLD_NEIGHBOURS];
-	TK_AUTO(tk_delta_ops_release) struct tk_delta_ops ops = {0};
-	size_t count = 0;
-	enum tk_rc rc = load_neighbours(file, index, segs, &count, err);
+	struct tk_worker *worker = reading->worker;
 
-	if (!rc && count > 0) {
-		rc = search_olds(file, index, window_len, signature, segs, count, &ops, err);
-		if (rc == TK_ECORRUPT || rc == TK_EUNSUPPORTED) {
-			rc = TK_OK; /* a signature that is of no use: the range is stored as it is */
-		} else if (!rc) {
-			rc = apply_ops(file, &ops, segs, count, window_len, out, err);
-			*done = !rc;
-		}
-	}
-	for (size_t i = 0; i < count; i++)
-		old_segment_release(&segs[i]);
-	if (!rc && *done)
-		rc = tk_packer_end_literals(file->ingest->opts.packer, err);
-	return rc;
-}
+	while (len_bytes > 0) {
+		size_t piece = len_bytes < TK_WORKER_PIECE_BYTES ? (size_t)len_bytes : TK_WORKER_PIECE_BYTES, got = 0;
+		enum tk_rc rc = tk_large_check(reading->file, err);
 
-/* Stores a range of the window as chunks, holes left out. */
-static enum tk_rc
-chunk_segment(struct large_file *file, uint64_t start, size_t window_len, struct tk_extent_list *out, struct tk_err *err)
-{
-	struct tk_ingest *ingest = file->ingest;
-	size_t at = 0;
-
-	while (at < window_len) {
-		off_t data = (off_t)(start + at), hole = (off_t)(start + window_len);
-		size_t data_at = at, data_end = window_len;
-		enum tk_rc rc;
-
-		if (file->sparse) {
-			data = lseek(file->fd, data, SEEK_DATA);
-			data_at = data < 0 || (uint64_t)data >= start + window_len ? window_len : (size_t)((uint64_t)data - start);
-			hole = data_at < window_len ? lseek(file->fd, (off_t)(start + data_at), SEEK_HOLE) : hole;
-			data_end = hole < 0 || (uint64_t)hole >= start + window_len ? window_len : (size_t)((uint64_t)hole - start);
-			/* What was a hole may have been written to since it was read. */
-			if (data_at > at && !tk_all_zero(ingest->window + at, data_at - at))
-				data_at = at;
-			if (data_end <= data_at)
-				data_end = window_len;
-		}
-		if (data_at > at &&
-		    (rc = tk_extents_append(&out->rows, &out->count, &out->cap,
-					    (struct tk_extent){{TK_PACK_NONE, 0}, 0, (uint32_t)(data_at - at)}, err)))
-			return tk_ingest_break(ingest, rc);
-		if (data_at < window_len &&
-		    (rc = tk_ingest_chunks(ingest, ingest->window + data_at, data_end - data_at, NULL, out, err)))
+		if (rc || (rc = tk_worker_read(worker, reading->file->fd, off_bytes, piece, &got, err)))
 			return rc;
-		at = data_at < window_len ? data_end : window_len;
+		/* It shrank while it was read: the rest is zeros for this attempt, which the caller sees was not consistent. */
+		if (got == 0)
+			return read_hole(reading, len_bytes, err);
+		if (reading->signature && (rc = tk_sigbuilder_feed(reading->signature, worker->window + worker->filled - got, got, err)))
+			return tk_ingest_break(worker->ingest, rc);
+		if (!reading->store)
+			tk_worker_skip(worker, got);
+		else if ((rc = tk_worker_fresh(worker, got, err)))
+			return rc;
+		off_bytes += got;
+		len_bytes -= got;
 	}
 	return TK_OK;
 }
 
+/* Holes are asked for, not read: what is written into one meanwhile is a change like any other. */
 static enum tk_rc
-store_signature(struct large_file *file, size_t index, const struct tk_buf *signature, struct tk_err *err)
+read_segment(const struct reading *reading, size_t index, uint64_t len_bytes, struct tk_err *err)
+{
+	const struct tk_large_file *file = reading->file;
+	uint64_t start = (uint64_t)index * file->ingest->opts.segment_bytes;
+	struct tk_holes holes = {.fd = file->fd, .size_bytes = start + len_bytes, .pos_bytes = start};
+	struct tk_run run;
+	enum tk_rc rc = TK_OK;
+
+	tk_worker_begin(reading->worker, false, false);
+	if (!file->sparse)
+		return read_data(reading, start, len_bytes, err);
+	while (!rc && tk_holes_next(&holes, &run))
+		rc = run.is_hole ? read_hole(reading, run.len_bytes, err) : read_data(reading, run.offset_bytes, run.len_bytes, err);
+	return rc;
+}
+
+/* ---- what was there before ---- */
+
+static enum tk_rc
+open_old(struct tk_large_file *file, const struct tk_entry *old, struct tk_err *err)
+{
+	const struct tk_ingest *ingest = file->ingest;
+
+	if (!old || old->meta.size_bytes == 0)
+		return TK_OK;
+	file->old.entry = old;
+	file->old.count = count_segments(old->meta.size_bytes, ingest->opts.segment_bytes);
+	if (old->kind != TK_CONTENT_SEGMENTS)
+		return TK_OK;
+	return tk_segments_read(&ingest->source, ingest->opts.packs, old->segments, old->meta.size_bytes, ingest->opts.segment_bytes,
+				&file->old.segments, &file->old.count, err);
+}
+
+static bool
+is_equal(const struct tk_digest *a, const struct tk_digest *b)
+{
+	return memcmp(a, b, sizeof(*a)) == 0;
+}
+
+/* Was a segment of this length there before, whose digest is known? An inline file's is the whole content's. */
+static bool
+has_old(const struct tk_large_file *file, size_t index, uint64_t len_bytes)
+{
+	if (file->old.segments)
+		return index < file->old.count && file->old.segments[index].length_bytes == len_bytes;
+	return file->old.entry && file->segment_count == 1 && file->old.entry->meta.size_bytes == file->size_bytes;
+}
+
+/* Reads the segment to see whether it is what it was. Then its extents stand. */
+static enum tk_rc
+keep_if_same(struct tk_large_file *file, struct tk_worker *worker, size_t index, uint64_t len_bytes, bool *same, struct tk_err *err)
+{
+	struct reading reading = {.file = file, .worker = worker};
+	struct tk_digest whole;
+	char name[TK_SIG_NAME_MAX];
+	enum tk_rc rc = read_segment(&reading, index, len_bytes, err);
+
+	if (rc || (rc = tk_worker_digest(worker, &file->digests[index], &whole, err)))
+		return rc;
+	if (file->old.segments) {
+		*same = is_equal(&file->digests[index], &file->old.segments[index].digest);
+		if (!*same)
+			return TK_OK;
+		file->segments[index] = file->old.segments[index];
+		rc = tk_ingest_keep_segment(file->ingest, &file->segments[index], tk_old_sig_digest(&file->old, index), err);
+	} else {
+		*same = file->same_inline = is_equal(&whole, &file->old.entry->content);
+		if (!*same)
+			return TK_OK;
+		tk_sig_name(&whole, name);
+		rc = tk_localstore_mark(file->ingest->opts.local, TK_LOCAL_SIGNATURE, name, err);
+	}
+	return rc ? tk_ingest_break(file->ingest, rc) : TK_OK;
+}
+
+/* ---- storing a segment ---- */
+
+static enum tk_rc
+sign_and_store(struct reading *reading, size_t index, uint64_t len_bytes, struct tk_buf *signature, struct tk_err *err)
+{
+	TK_AUTO(tk_sigbuilder_cleanup) struct tk_sigbuilder *builder = NULL;
+	const struct tk_large_file *file = reading->file;
+	enum tk_rc rc;
+
+	if (file->sign && (rc = tk_sigbuilder_new(file->block_bytes, TK_SIGNATURE_STRONG_MIN_BYTES, &builder, err)))
+		return tk_ingest_break(file->ingest, rc);
+	reading->signature = builder;
+	rc = read_segment(reading, index, len_bytes, err);
+	reading->signature = NULL;
+	if (rc || (rc = tk_worker_end(reading->worker, err)) || !builder)
+		return rc;
+	rc = tk_sigbuilder_finish(builder, signature, err);
+	return rc ? tk_ingest_break(file->ingest, rc) : TK_OK;
+}
+
+static enum tk_rc
+keep_signature(struct tk_large_file *file, const struct tk_digest *digest, const struct tk_buf *signature, struct tk_err *err)
 {
 	char name[TK_SIG_NAME_MAX];
-	struct tk_digest whole;
-	enum tk_rc rc;
 
 	if (signature->len_bytes == 0)
 		return TK_OK;
-	whole = file->digests[index];
-	if (file->segment_count == 1 &&
-	    (rc = tk_content_hash_combine(file->ingest->hash, file->size_bytes, file->digests, 1, &whole, err)))
-		return rc;
-	tk_sig_name(&whole, name);
+	tk_sig_name(digest, name);
 	return tk_localstore_put(file->ingest->opts.local, TK_LOCAL_SIGNATURE, name, signature->data, signature->len_bytes, err);
-}
-
-/* Is the old segment at this place the same, byte for byte? */
-static bool
-same_as_old(const struct large_file *file, size_t index, uint64_t len)
-{
-	return file->old.segments && index < file->old.count && file->old.segments[index].length_bytes == len &&
-	       memcmp(&file->old.segments[index].digest, &file->digests[index], sizeof(file->digests[index])) == 0;
-}
-
-static enum tk_rc
-keep_old_segment(struct large_file *file, size_t index, struct tk_err *err)
-{
-	file->segments[index] = file->old.segments[index];
-	return tk_ingest_keep_segment(file->ingest, &file->segments[index], old_sig_digest(&file->old, index), err);
-}
-
-/* The only segment of a file whose extents are in its entry: is it the same as before? Then they stand. */
-static enum tk_rc
-check_same_inline(struct large_file *file, struct tk_err *err)
-{
-	const struct tk_entry *old = file->old.entry;
-	char name[TK_SIG_NAME_MAX];
-	struct tk_digest whole;
-	enum tk_rc rc;
-
-	if (!old || old->kind != TK_CONTENT_EXTENTS || file->segment_count != 1 || old->meta.size_bytes != file->size_bytes)
-		return TK_OK;
-	if ((rc = tk_content_hash_combine(file->ingest->hash, file->size_bytes, file->digests, 1, &whole, err)))
-		return rc;
-	file->same_inline = memcmp(&whole, &old->content, sizeof(whole)) == 0;
-	if (!file->same_inline)
-		return TK_OK;
-	tk_sig_name(&whole, name);
-	return tk_localstore_mark(file->ingest->opts.local, TK_LOCAL_SIGNATURE, name, err);
 }
 
 /* Stores the segment's map against the one before it. */
 static enum tk_rc
-store_map(struct large_file *file, size_t index, uint64_t len, const struct tk_extent_list *list, struct tk_err *err)
+store_map(struct tk_large_file *file, const struct tk_worker *worker, size_t index, uint64_t len_bytes, struct tk_err *err)
 {
 	struct tk_ingest *ingest = file->ingest;
 	const struct tk_segment *old = NULL;
@@ -349,93 +224,137 @@ store_map(struct large_file *file, size_t index, uint64_t len, const struct tk_e
 	size_t old_count = 0;
 	enum tk_rc rc = TK_OK;
 
-	if (file->old.segments && index < file->old.count && file->old.segments[index].length_bytes == len) {
+	if (file->old.segments && has_old(file, index, len_bytes)) {
 		old = &file->old.segments[index];
+		/* Brings the old maps into the local store, too: they are read again under the lock. */
 		rc = tk_segment_extents(&ingest->source, ingest->opts.packs, old, &old_extents, &old_count, err);
 	}
-	if (!rc)
-		rc = tk_segment_store(&ingest->sink, &ingest->source, ingest->opts.packs, old, old_extents, old_count, list->rows, list->count,
-				      &file->digests[index], len, &file->segments[index], err);
+	if (rc)
+		return rc;
+	pthread_mutex_lock(&ingest->maps);
+	rc = tk_segment_store(&ingest->sink, &ingest->source, ingest->opts.packs, old, old_extents, old_count, worker->list.rows,
+			      worker->list.count, &file->digests[index], len_bytes, &file->segments[index], err);
+	pthread_mutex_unlock(&ingest->maps);
 	free(old_extents);
 	return rc;
 }
 
-/* The window holds segment `index`: finds its extents. */
 static enum tk_rc
-segment_extents(struct large_file *file, size_t index, size_t len, struct tk_extent_list *list, struct tk_err *err)
+finish_segment(struct tk_large_file *file, struct tk_worker *worker, size_t index, uint64_t len_bytes, const struct tk_buf *signature,
+	       struct tk_err *err)
 {
-	struct tk_ingest *ingest = file->ingest;
-	TK_AUTO(tk_buf_release) struct tk_buf signature = {0};
-	bool done = false;
-	enum tk_rc rc;
-
-	if (file->sign && (rc = tk_signature_build(ingest->window, len, file->block_bytes, TK_SIGNATURE_STRONG_MIN_BYTES, &signature, err)))
-		return tk_ingest_break(ingest, rc);
-	if (file->old.entry && signature.len_bytes > 0 && (rc = delta_segment(file, index, len, &signature, list, &done, err)))
-		return tk_ingest_break(ingest, rc);
-	if (!done && (rc = chunk_segment(file, (uint64_t)index * ingest->opts.segment_bytes, len, list, err)))
-		return rc;
-	rc = store_signature(file, index, &signature, err);
-	return rc ? tk_ingest_break(ingest, rc) : TK_OK;
-}
-
-/* Of the segment in the window. */
-static enum tk_rc
-segment_digest(struct tk_ingest *ingest, size_t len, struct tk_digest *out, struct tk_err *err)
-{
-	const struct tk_digest *segments;
 	struct tk_digest whole;
-	size_t count = 0;
-	enum tk_rc rc;
+	enum tk_rc rc = tk_worker_digest(worker, &file->digests[index], &whole, err);
 
-	if ((rc = tk_content_hash_all(ingest->hash, ingest->window, len, &whole, err)))
+	if (rc)
 		return rc;
-	segments = tk_content_hash_segments(ingest->hash, &count);
-	if (count != 1)
-		return tk_err_set(err, TK_EINVAL, "a segment longer than a segment");
-	*out = segments[0];
-	return TK_OK;
+	if ((rc = keep_signature(file, file->segment_count == 1 ? &whole : &file->digests[index], signature, err)))
+		return tk_ingest_break(file->ingest, rc);
+	if (file->segment_count == 1 && tk_extents_encoded_bytes(worker->list.rows, worker->list.count) <= INLINE_EXTENT_BYTES) {
+		file->inline_list = worker->list;
+		worker->list = (struct tk_extent_list){0};
+		return TK_OK;
+	}
+	rc = store_map(file, worker, index, len_bytes, err);
+	return rc ? tk_ingest_break(file->ingest, rc) : TK_OK;
 }
 
 static enum tk_rc
-ingest_segment(struct large_file *file, size_t index, struct tk_err *err)
+ingest_segment(struct tk_large_file *file, struct tk_worker *worker, size_t index, struct tk_err *err)
+{
+	uint64_t len_bytes = tk_large_segment_len(file->ingest, file->size_bytes, index);
+	struct reading reading = {.file = file, .worker = worker, .store = true};
+	TK_AUTO(tk_buf_release) struct tk_buf signature = {0};
+	uint64_t read_before = worker->stats.read_bytes;
+	bool same = false, done = false;
+	enum tk_rc rc = tk_large_check(file, err);
+
+	if (!rc && has_old(file, index, len_bytes))
+		rc = keep_if_same(file, worker, index, len_bytes, &same, err);
+	if (rc || same)
+		return rc;
+	/* What is read a second time, from the page cache, counts once. */
+	worker->stats.read_bytes = read_before;
+	if (file->sign && file->old.entry)
+		rc = tk_delta_segment(file, worker, index, (size_t)len_bytes, &signature, &done, err);
+	if (!rc && !done)
+		rc = sign_and_store(&reading, index, len_bytes, &signature, err);
+	return rc ? rc : finish_segment(file, worker, index, len_bytes, &signature, err);
+}
+
+/* ---- workers ---- */
+
+struct work {
+	struct tk_large_file *file;
+	struct tk_worker *worker;
+};
+
+static void
+note_failure(struct tk_large_file *file, const struct tk_err *err)
+{
+	pthread_mutex_lock(&file->lock);
+	if (!atomic_load(&file->failed))
+		file->failure = *err;
+	atomic_store(&file->failed, true);
+	pthread_mutex_unlock(&file->lock);
+}
+
+/* Segment after segment, whichever is next, so that the file is read about forwards. */
+static void *
+work_main(void *arg)
+{
+	struct work *work = arg;
+	struct tk_large_file *file = work->file;
+	struct tk_err err;
+	size_t index;
+
+	tk_worker_open(work->worker, &file->old);
+	while ((index = atomic_fetch_add(&file->next, 1)) < file->segment_count && !atomic_load(&file->failed))
+		if (ingest_segment(file, work->worker, index, &err))
+			note_failure(file, &err);
+	tk_worker_close(work->worker);
+	return NULL;
+}
+
+/* The run's thread works too; the others live as long as the file is read. With fewer threads than wished it only takes longer. */
+static enum tk_rc
+run_workers(struct tk_large_file *file, struct tk_err *err)
 {
 	struct tk_ingest *ingest = file->ingest;
-	uint64_t start = (uint64_t)index * ingest->opts.segment_bytes;
-	size_t want = (size_t)segment_len(file->size_bytes, ingest->opts.segment_bytes, index), got = 0;
-	struct tk_extent_list list = {0};
+	size_t count = ingest->worker_count < file->segment_count ? ingest->worker_count : file->segment_count, started = 0;
+	struct work work[TK_INGEST_THREADS_MAX];
+	pthread_t threads[TK_INGEST_THREADS_MAX];
 	enum tk_rc rc;
 
-	if (ingest->opts.cancel && atomic_load(ingest->opts.cancel))
-		return tk_ingest_break(ingest, tk_err_set(err, TK_ECANCELLED, "interrupted"));
-	if ((rc = tk_pread_full(file->fd, ingest->window, want, start, &got, "file", err)))
-		return rc;
-	ingest->stats.read_bytes += got;
-	/* It shrank while it was read: the rest is zeros for this attempt, which the caller sees was not consistent. */
-	memset(ingest->window + got, 0, want - got);
-	if ((rc = segment_digest(ingest, want, &file->digests[index], err)) || (rc = check_same_inline(file, err)))
-		return tk_ingest_break(ingest, rc);
-	if (file->same_inline)
+	for (size_t i = 0; i < count; i++) {
+		if ((rc = tk_worker_init(&ingest->workers[i], ingest, err)))
+			return tk_ingest_break(ingest, rc);
+		work[i] = (struct work){file, &ingest->workers[i]};
+	}
+	while (started + 1 < count && pthread_create(&threads[started], NULL, work_main, &work[started + 1]) == 0)
+		started++;
+	(void)work_main(&work[0]);
+	for (size_t i = 0; i < started; i++)
+		pthread_join(threads[i], NULL);
+	for (size_t i = 0; i < count; i++) {
+		struct tk_ingest_stats *stats = &ingest->workers[i].stats;
+
+		ingest->stats.read_bytes += stats->read_bytes;
+		ingest->stats.literal_bytes += stats->literal_bytes;
+		ingest->stats.copied_bytes += stats->copied_bytes;
+		*stats = (struct tk_ingest_stats){0};
+	}
+	if (!atomic_load(&file->failed))
 		return TK_OK;
-	if (same_as_old(file, index, want)) {
-		rc = keep_old_segment(file, index, err);
-		return rc ? tk_ingest_break(ingest, rc) : TK_OK;
-	}
-	if ((rc = segment_extents(file, index, want, &list, err))) {
-		free(list.rows);
-		return rc;
-	}
-	if (file->segment_count == 1 && tk_extents_encoded_bytes(list.rows, list.count) <= INLINE_EXTENT_BYTES) {
-		file->inline_list = list;
-		return TK_OK;
-	}
-	rc = store_map(file, index, want, &list, err);
-	free(list.rows);
-	return rc ? tk_ingest_break(ingest, rc) : TK_OK;
+	if (err)
+		*err = file->failure;
+	return file->failure.rc;
 }
 
+/* ---- the file ---- */
+
 static enum tk_rc
-prepare(struct large_file *file, const char *name, const struct tk_entry *old, struct tk_err *err)
+prepare(struct tk_large_file *file, const char *name, const struct tk_entry *old, struct tk_err *err)
 {
 	struct tk_ingest *ingest = file->ingest;
 	uint8_t first[TK_DELTA_GUESS_BYTES];
@@ -448,8 +367,7 @@ prepare(struct large_file *file, const char *name, const struct tk_entry *old, s
 	file->digests = calloc(file->segment_count, sizeof(*file->digests));
 	if (!file->segments || !file->digests)
 		return tk_ingest_break(ingest, tk_err_set(err, TK_ENOMEM, "no memory for %zu segments", file->segment_count));
-	if ((rc = tk_ingest_window(ingest, (size_t)segment_len(file->size_bytes, ingest->opts.segment_bytes, 0), err)) ||
-	    (rc = tk_pread_full(file->fd, first, sizeof(first), 0, &got, "file", err)))
+	if ((rc = tk_pread_full(file->fd, first, sizeof(first), 0, &got, "file", err)))
 		return rc;
 	hole = lseek(file->fd, 0, SEEK_HOLE);
 	file->sparse = hole >= 0 && (uint64_t)hole < file->size_bytes;
@@ -464,17 +382,17 @@ prepare(struct large_file *file, const char *name, const struct tk_entry *old, s
 }
 
 static enum tk_rc
-finish(struct large_file *file, struct tk_content *out, struct tk_err *err)
+finish(struct tk_large_file *file, struct tk_content *out, struct tk_err *err)
 {
 	struct tk_ingest *ingest = file->ingest;
 	const struct tk_entry *old = file->old.entry;
 	struct tk_blob_ref none = {TK_PACK_NONE, 0};
 	enum tk_rc rc;
 
-	if ((rc = tk_content_hash_combine(ingest->hash, file->size_bytes, file->digests, file->segment_count, &out->digest, err)))
+	if ((rc = tk_content_hash_combine(ingest->workers[0].hash, file->size_bytes, file->digests, file->segment_count, &out->digest, err)))
 		return tk_ingest_break(ingest, rc);
 	out->size_bytes = file->size_bytes;
-	out->unchanged = old && old->meta.size_bytes == file->size_bytes && memcmp(&old->content, &out->digest, sizeof(out->digest)) == 0;
+	out->unchanged = old && old->meta.size_bytes == file->size_bytes && is_equal(&old->content, &out->digest);
 	if (file->same_inline) {
 		rc = tk_ingest_take_old(old, out, err);
 		return rc ? tk_ingest_break(ingest, rc) : TK_OK;
@@ -498,13 +416,16 @@ enum tk_rc
 tk_ingest_large(struct tk_ingest *ingest, int fd, const char *name, uint64_t size_bytes, const struct tk_entry *old, struct tk_content *out,
 		struct tk_err *err)
 {
-	struct large_file file = {.ingest = ingest, .fd = fd, .size_bytes = size_bytes};
-	enum tk_rc rc = prepare(&file, name, old, err);
+	struct tk_large_file file = {.ingest = ingest, .fd = fd, .size_bytes = size_bytes};
+	enum tk_rc rc;
 
-	for (size_t i = 0; i < file.segment_count && !rc; i++)
-		rc = ingest_segment(&file, i, err);
+	(void)pthread_mutex_init(&file.lock, NULL);
+	rc = prepare(&file, name, old, err);
+	if (!rc)
+		rc = run_workers(&file, err);
 	if (!rc)
 		rc = finish(&file, out, err);
+	(void)pthread_mutex_destroy(&file.lock);
 	free(file.old.segments);
 	free(file.segments);
 	free(file.digests);

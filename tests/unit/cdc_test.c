@@ -101,6 +101,33 @@ cuts_do_not_depend_on_how_many_bytes_are_at_hand(void **state)
 }
 
 static void
+bytes_that_come_piece_by_piece_are_cut_at_the_same_places(void **state)
+{
+	struct tk_cdc cdc = small_cdc();
+	uint8_t *data = new_data(DATA_BYTES, 13);
+	struct tk_cdc_search search = {0};
+	size_t begin = 0, given = 0, count = 0, cut;
+	struct cuts whole;
+	uint64_t seed = 14;
+
+	(void)state;
+	memset(data + 50000, 0, 10000);
+	cut_all(&cdc, data, DATA_BYTES, &whole);
+	while (begin < DATA_BYTES) {
+		given += next_random(&seed) % 300;
+		if (given > DATA_BYTES)
+			given = DATA_BYTES;
+		while ((cut = tk_cdc_go_on(&cdc, &search, data + begin, given - begin, given == DATA_BYTES)) > 0) {
+			begin += cut;
+			assert_int_equal(begin, whole.at[count]);
+			count++;
+		}
+	}
+	assert_int_equal(count, whole.count);
+	free(data);
+}
+
+static void
 data_without_features_is_cut_at_the_maximum(void **state)
 {
 	struct tk_cdc cdc = small_cdc();
@@ -209,6 +236,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(chunks_keep_their_bounds_and_their_average),
 		cmocka_unit_test(cuts_do_not_depend_on_how_many_bytes_are_at_hand),
+		cmocka_unit_test(bytes_that_come_piece_by_piece_are_cut_at_the_same_places),
 		cmocka_unit_test(data_without_features_is_cut_at_the_maximum),
 		cmocka_unit_test(an_inserted_byte_changes_only_the_cuts_near_it),
 		cmocka_unit_test(another_key_gives_other_cuts),

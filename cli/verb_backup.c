@@ -2,13 +2,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include "cli/home.h"
 #include "cli/priority.h"
 #include "cli/reading.h"
 #include "cli/verbs.h"
 #include "engine/base/clock.h"
+#include "engine/base/cores.h"
 #include "engine/catalog/identity.h"
 #include "engine/job/backup.h"
 
@@ -211,12 +211,11 @@ run_dataset(struct run *run, const struct tk_id *domain, struct tk_err *err)
 	TK_AUTO(tk_exclude_cleanup) struct tk_exclude *exclude = NULL;
 	struct tk_dev_ino skip[SKIP_DIRS_MAX];
 	struct tk_priority before;
-	long cores = sysconf(_SC_NPROCESSORS_ONLN);
 	struct tk_backup_opts opts = {
 		.dataset_name = run->dataset->name, .source_name = home->cfg->source, .state_dir = home->cfg->state_dir, .ring = &home->ring,
 		.domain = *domain, .genesis = &genesis, .first_grant = &grant, .roots = (const char *const *)run->dataset->paths.items,
 		.root_count = run->dataset->paths.count, .skip_dirs = skip, .spool_max_bytes = home->cfg->spool_max_bytes,
-		.threads = home->cfg->threads ? (unsigned)home->cfg->threads : (unsigned)(cores > 0 ? cores : 1),
+		.threads = home->cfg->threads ? (unsigned)home->cfg->threads : tk_cores_usable(),
 		.dry_run = tk_cli_flag(cli, TK_OPT_DRY_RUN), .judge = judge, .votes_suffice = votes_suffice, .judge_ctx = run,
 		.prepare_site = tk_home_prepare_site, .prepare_ctx = home, .cancel = cli->cancel, .progress = cli->progress, .on_note = on_note,
 		.note_ctx = run, .log = cli->log,

@@ -6,6 +6,7 @@
 #include "cli/reading.h"
 #include "cli/verbs.h"
 #include "engine/base/clock.h"
+#include "engine/base/cores.h"
 #include "engine/catalog/journal.h"
 #include "engine/job/restore.h"
 
@@ -53,14 +54,13 @@ run_restore(struct restoring *restoring, struct tk_err *err)
 	const struct tk_cli *cli = restoring->cli;
 	const struct tk_values *paths = &cli->command.values[TK_OPT_PATH];
 	struct tk_home *home = &restoring->home;
-	long cores = sysconf(_SC_NPROCESSORS_ONLN);
 	struct tk_restore_opts opts = {
 		.packs = restoring->reading.packs, .fetch = restoring->reading.fetch, .point = &restoring->opened.point,
 		.body = &restoring->opened.body, .target = tk_cli_value(cli, TK_OPT_TARGET),
 		.tar_fd = tk_cli_flag(cli, TK_OPT_TAR) ? STDOUT_FILENO : -1, .paths = paths->items, .path_count = paths->count,
 		.strip = tk_cli_flag(cli, TK_OPT_STRIP), .delete_extra = tk_cli_flag(cli, TK_OPT_DELETE),
 		.numeric_ids = restoring->reading.dataset->policy->numeric_ids,
-		.threads = home->cfg->threads ? (unsigned)home->cfg->threads : (unsigned)(cores > 0 ? cores : 1), .cancel = cli->cancel,
+		.threads = home->cfg->threads ? (unsigned)home->cfg->threads : tk_cores_usable(), .cancel = cli->cancel,
 		.progress = cli->progress, .on_fault = on_fault, .ctx = restoring,
 	};
 	enum tk_rc rc = tk_restore_run(&opts, &restoring->result, err);

@@ -2,10 +2,12 @@
 #include "tests/unit/unit.h"
 
 #include <pthread.h>
+#include <sched.h>
 #include <string.h>
 
 #include "engine/base/buf.h"
 #include "engine/base/clock.h"
+#include "engine/base/cores.h"
 #include "engine/base/cursor.h"
 #include "engine/base/hex.h"
 #include "engine/base/queue.h"
@@ -143,6 +145,23 @@ hex_round_trips_and_refuses_the_rest(void **state)
 }
 
 static void
+cores_are_counted_as_far_as_they_may_be_used(void **state)
+{
+	cpu_set_t all, one;
+
+	(void)state;
+	assert_int_equal(sched_getaffinity(0, sizeof(all), &all), 0);
+	assert_int_equal(tk_cores_usable(), CPU_COUNT(&all));
+	CPU_ZERO(&one);
+	for (size_t i = 0; i < CPU_SETSIZE && CPU_COUNT(&one) == 0; i++)
+		if (CPU_ISSET(i, &all))
+			CPU_SET(i, &one);
+	assert_int_equal(sched_setaffinity(0, sizeof(one), &one), 0);
+	assert_int_equal(tk_cores_usable(), 1);
+	assert_int_equal(sched_setaffinity(0, sizeof(all), &all), 0);
+}
+
+static void
 an_error_is_one_line_with_its_context_before_it(void **state)
 {
 	struct tk_err err;
@@ -166,6 +185,7 @@ main(void)
 		cmocka_unit_test(a_closed_queue_gives_what_is_left_and_then_nothing),
 		cmocka_unit_test(times_are_read_in_the_forms_people_write),
 		cmocka_unit_test(hex_round_trips_and_refuses_the_rest),
+		cmocka_unit_test(cores_are_counted_as_far_as_they_may_be_used),
 		cmocka_unit_test(an_error_is_one_line_with_its_context_before_it),
 	};
 

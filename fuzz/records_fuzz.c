@@ -1,6 +1,7 @@
 /* Records from a hostile peer, each tried as every kind; and the plain body of a point, which no signature stands before here. */
 #include <stdlib.h>
 
+#include "engine/vault/marks.h"
 #include "engine/vault/recordio.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -16,6 +17,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct tk_grant grant;
 	struct tk_vote vote;
 	struct tk_receipt receipt;
+	struct tk_marks *marks = malloc(sizeof(*marks));
 
 	if (tk_point_decode(data, size, &point, NULL) == TK_OK)
 		tk_point_release(&point);
@@ -28,5 +30,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	(void)!tk_grant_decode(data, size, &grant, NULL);
 	(void)!tk_vote_decode(data, size, &vote, NULL);
 	(void)!tk_receipt_decode(data, size, &receipt, NULL);
+	if (marks)
+		(void)!tk_marks_decode(data, size, marks, NULL);
+	free(marks);
 	return 0;
 }

@@ -67,7 +67,7 @@ fill_state(const Tk__Wire__State *state, struct tk_store_state *out, struct tk_e
 }
 
 static enum tk_rc
-client_state(struct tk_store *store, const struct tk_id *domain, const struct tk_vault_mark *known, struct tk_store_state *out,
+client_state(struct tk_store *store, const struct tk_id *domain, const struct tk_buf *known, struct tk_store_state *out,
 	     struct tk_err *err)
 {
 	TK_AUTO(tk_message_cleanup) Tk__Wire__State *state = NULL;
@@ -78,10 +78,8 @@ client_state(struct tk_store *store, const struct tk_id *domain, const struct tk
 	enum tk_rc rc;
 
 	ask.domain = tk_message_bytes(domain->b, TK_ID_BYTES);
-	if (known) {
-		ask.known_incarnation = tk_message_bytes(known->vault_incarnation.b, TK_ID_BYTES);
-		ask.known_counter = known->receipt_counter;
-	}
+	if (known)
+		ask.known = tk_message_bytes(known->data, known->len_bytes);
 	rc = tk_client_call(client, TK_FRAME_STATE_ASK, &ask, TK_FRAME_STATE, NO_OTHER, &frame, err);
 	if (rc)
 		return rc;

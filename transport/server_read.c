@@ -11,18 +11,16 @@ serve_state(struct tk_conn *conn, uint32_t request, const void *message, struct 
 {
 	const Tk__Wire__StateAsk *ask = message;
 	Tk__Wire__State reply = TK__WIRE__STATE__INIT;
-	struct tk_vault_mark known = {.receipt_counter = ask->known_counter};
+	struct tk_buf known = {.data = ask->known.data, .len_bytes = ask->known.len}; /* borrowed */
 	struct tk_store_state state;
 	struct tk_id domain;
 	enum tk_rc rc = tk_message_fixed(&ask->domain, domain.b, TK_ID_BYTES, "a domain", err);
 
-	if (!rc && ask->known_incarnation.len)
-		rc = tk_message_fixed(&ask->known_incarnation, known.vault_incarnation.b, TK_ID_BYTES, "an incarnation", err);
 	if (!rc)
 		rc = tk_conn_check_domain(conn, &domain, err);
 	/* A source asks before it gives its genesis. */
 	if (!rc || rc == TK_ENOENT)
-		rc = tk_vault_state(conn->server->vault, &domain, ask->known_incarnation.len ? &known : NULL, &state, err);
+		rc = tk_vault_state(conn->server->vault, &domain, ask->known.len ? &known : NULL, &state, err);
 	if (rc)
 		return rc;
 	reply.site_id = tk_message_bytes(state.site_id.b, TK_ID_BYTES);
@@ -201,7 +199,7 @@ serve_get_record(struct tk_conn *conn, uint32_t request, const void *message, st
 
 	if (!rc)
 		rc = tk_conn_check_domain(conn, &domain, err);
-	if (!rc && ask->kind != TK_RECORD_GENESIS && ask->kind != TK_RECORD_GRANT)
+	if (!rc && ask->kind != TK_RECORD_GENESIS && ask->kind != TK_RECORD_GRANT && ask->kind != TK_RECORD_MARKS)
 		rc = tk_err_set(err, TK_EUNSUPPORTED, "records of kind %u are not known", ask->kind);
 	if (rc)
 		return rc;

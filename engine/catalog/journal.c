@@ -25,6 +25,9 @@ static const struct tk_db_migration schema[] = {
 	 "  sequence INTEGER NOT NULL, point BLOB NOT NULL, start_ns INTEGER NOT NULL, end_ns INTEGER NOT NULL, exit_status INTEGER NOT NULL,"
 	 "  text TEXT NOT NULL);"
 	 "CREATE INDEX run_kind ON run (domain, kind, id);"},
+	{2, "DROP TABLE mark;"
+	 "CREATE TABLE mark (site TEXT PRIMARY KEY, incarnation BLOB NOT NULL, counter INTEGER NOT NULL,"
+	 "  time_ns INTEGER NOT NULL, record BLOB NOT NULL);"},
 };
 
 enum tk_rc

@@ -44,12 +44,20 @@ void tk_epoch_release(struct tk_epoch *epoch);
 TK_MUST_CHECK enum tk_rc tk_journal_get_epoch(struct tk_journal *journal, const struct tk_id *domain, struct tk_epoch *out, struct tk_err *err);
 TK_MUST_CHECK enum tk_rc tk_journal_set_epoch(struct tk_journal *journal, const struct tk_id *domain, const struct tk_epoch *epoch, struct tk_err *err);
 
-/* Receipts by site; and the latest mark of each site's vault, for tk_store state(). */
+/* The number that a promise of a site has: they rise within an incarnation of its vault. */
+struct tk_journal_number {
+	struct tk_id vault_incarnation;
+	uint64_t counter;
+};
+/* Receipts by site; and the latest promise of each site's vault (receipt or vote: its mark), for tk_store state(). */
 TK_MUST_CHECK enum tk_rc tk_journal_add_receipt(struct tk_journal *journal, const struct tk_id *domain, const struct tk_head *at, const char *site,
-						const struct tk_vault_mark *mark, int64_t time_ns, const void *record, size_t len_bytes,
+						const struct tk_journal_number *number, int64_t time_ns, const void *record, size_t len_bytes,
 						struct tk_err *err);
-/* TK_ENOENT when the site never gave a receipt. */
-TK_MUST_CHECK enum tk_rc tk_journal_site_mark(struct tk_journal *journal, const char *site, struct tk_vault_mark *mark, struct tk_err *err);
+/* A vote is a mark too. */
+TK_MUST_CHECK enum tk_rc tk_journal_add_vote(struct tk_journal *journal, const char *site, const struct tk_journal_number *number, int64_t time_ns,
+					     const void *record, size_t len_bytes, struct tk_err *err);
+/* Appends the record of the latest promise. TK_ENOENT when the site never gave one. */
+TK_MUST_CHECK enum tk_rc tk_journal_site_mark(struct tk_journal *journal, const char *site, struct tk_buf *record, struct tk_err *err);
 struct tk_journal_receipt {
 	char site[64];
 	struct tk_head at;

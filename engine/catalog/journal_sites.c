@@ -5,7 +5,7 @@
 #include "engine/catalog/journal_priv.h"
 
 static enum tk_rc
-put_receipt(struct tk_journal *journal, const struct tk_id *domain, const struct tk_head *at, const char *site, const struct tk_vault_mark *mark,
+put_receipt(struct tk_journal *journal, const struct tk_id *domain, const struct tk_head *at, const char *site, const struct tk_journal_number *number,
 	    int64_t time_ns, const void *record, size_t len_bytes, struct tk_err *err)
 {
 	TK_AUTO(tk_stmt_cleanup) struct tk_stmt stmt = {0};
@@ -19,64 +19,87 @@ put_receipt(struct tk_journal *journal, const struct tk_id *domain, const struct
 	if ((rc = tk_journal_bind_head(&stmt, 2, at, err)))
 		return rc;
 	tk_stmt_bind_text(&stmt, 5, site);
-	tk_stmt_bind_blob(&stmt, 6, mark->vault_incarnation.b, sizeof(mark->vault_incarnation.b));
-	tk_stmt_bind_int64(&stmt, 7, (int64_t)mark->receipt_counter);
+	tk_stmt_bind_blob(&stmt, 6, number->vault_incarnation.b, sizeof(number->vault_incarnation.b));
+	tk_stmt_bind_int64(&stmt, 7, (int64_t)number->counter);
 	tk_stmt_bind_int64(&stmt, 8, time_ns);
 	tk_stmt_bind_blob(&stmt, 9, record, len_bytes);
 	return tk_stmt_run(&stmt, err);
 }
 
-/* Within one incarnation the mark only rises, in whatever order the threads of several domains bring their receipts. */
+/* Within one incarnation the mark only rises, in whatever order the threads of several domains bring their receipts; a receipt that is given again may be of
+ * a former incarnation. */
 static enum tk_rc
-put_mark(struct tk_journal *journal, const char *site, const struct tk_vault_mark *mark, struct tk_err *err)
+put_mark(struct tk_journal *journal, const char *site, const struct tk_journal_number *number, int64_t time_ns, const void *record, size_t len_bytes,
+	 struct tk_err *err)
 {
 	TK_AUTO(tk_stmt_cleanup) struct tk_stmt stmt = {0};
 	enum tk_rc rc = tk_stmt_prepare(journal->db,
-					"INSERT INTO mark (site, incarnation, counter) VALUES (?1, ?2, ?3) ON CONFLICT (site) DO UPDATE SET"
-					" counter = CASE WHEN incarnation = excluded.incarnation THEN max(counter, excluded.counter)"
-					" ELSE excluded.counter END, incarnation = excluded.incarnation", &stmt, err);
+					"INSERT INTO mark (site, incarnation, counter, time_ns, record) VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT (site) DO UPDATE"
+					" SET incarnation = excluded.incarnation, counter = excluded.counter, time_ns = excluded.time_ns,"
+					" record = excluded.record WHERE CASE WHEN incarnation = excluded.incarnation THEN counter < excluded.counter"
+					" ELSE time_ns < excluded.time_ns END", &stmt, err);
 
 	if (rc)
 		return rc;
 	tk_stmt_bind_text(&stmt, 1, site);
-	tk_stmt_bind_blob(&stmt, 2, mark->vault_incarnation.b, sizeof(mark->vault_incarnation.b));
-	tk_stmt_bind_int64(&stmt, 3, (int64_t)mark->receipt_counter);
+	tk_stmt_bind_blob(&stmt, 2, number->vault_incarnation.b, sizeof(number->vault_incarnation.b));
+	tk_stmt_bind_int64(&stmt, 3, (int64_t)number->counter);
+	tk_stmt_bind_int64(&stmt, 4, time_ns);
+	tk_stmt_bind_blob(&stmt, 5, record, len_bytes);
 	return tk_stmt_run(&stmt, err);
+}
+
+static enum tk_rc
+check_number(const char *site, const struct tk_journal_number *number, struct tk_err *err)
+{
+	enum tk_rc rc = tk_journal_check_site(site, err);
+
+	if (!rc && number->counter > INT64_MAX)
+		rc = tk_err_set(err, TK_EINVAL, "the number of a site's promise is too large for the journal");
+	return rc;
 }
 
 enum tk_rc
 tk_journal_add_receipt(struct tk_journal *journal, const struct tk_id *domain, const struct tk_head *at, const char *site,
-		       const struct tk_vault_mark *mark, int64_t time_ns, const void *record, size_t len_bytes, struct tk_err *err)
+		       const struct tk_journal_number *number, int64_t time_ns, const void *record, size_t len_bytes, struct tk_err *err)
 {
 	TK_AUTO(tk_journal_unlock) struct tk_journal *held = tk_journal_lock(journal);
 	TK_AUTO(tk_db_txn_cleanup) struct tk_db_txn txn = {0};
-	enum tk_rc rc = tk_journal_check_site(site, err);
+	enum tk_rc rc = check_number(site, number, err);
 
-	if (!rc && mark->receipt_counter > INT64_MAX)
-		rc = tk_err_set(err, TK_EINVAL, "a receipt's counter is too large for the journal");
 	if (rc || (rc = tk_db_txn_begin(held->db, &txn, err)) ||
-	    (rc = put_receipt(held, domain, at, site, mark, time_ns, record, len_bytes, err)) || (rc = put_mark(held, site, mark, err)))
+	    (rc = put_receipt(held, domain, at, site, number, time_ns, record, len_bytes, err)) ||
+	    (rc = put_mark(held, site, number, time_ns, record, len_bytes, err)))
 		return rc;
 	return tk_db_txn_commit(&txn, err);
 }
 
 enum tk_rc
-tk_journal_site_mark(struct tk_journal *journal, const char *site, struct tk_vault_mark *mark, struct tk_err *err)
+tk_journal_add_vote(struct tk_journal *journal, const char *site, const struct tk_journal_number *number, int64_t time_ns, const void *record,
+		    size_t len_bytes, struct tk_err *err)
+{
+	TK_AUTO(tk_journal_unlock) struct tk_journal *held = tk_journal_lock(journal);
+	enum tk_rc rc = check_number(site, number, err);
+
+	return rc ? rc : put_mark(held, site, number, time_ns, record, len_bytes, err);
+}
+
+enum tk_rc
+tk_journal_site_mark(struct tk_journal *journal, const char *site, struct tk_buf *record, struct tk_err *err)
 {
 	TK_AUTO(tk_journal_unlock) struct tk_journal *held = tk_journal_lock(journal);
 	TK_AUTO(tk_stmt_cleanup) struct tk_stmt stmt = {0};
 	bool row = false;
 	enum tk_rc rc;
 
-	if ((rc = tk_stmt_prepare(held->db, "SELECT incarnation, counter FROM mark WHERE site = ?1", &stmt, err)))
+	if ((rc = tk_stmt_prepare(held->db, "SELECT record FROM mark WHERE site = ?1", &stmt, err)))
 		return rc;
 	tk_stmt_bind_text(&stmt, 1, site);
 	if ((rc = tk_stmt_step(&stmt, &row, err)))
 		return rc;
 	if (!row)
-		return tk_err_set(err, TK_ENOENT, "site %s never gave a receipt", site);
-	mark->receipt_counter = (uint64_t)tk_stmt_int64(&stmt, 1);
-	return tk_journal_read_fixed(&stmt, 0, mark->vault_incarnation.b, sizeof(mark->vault_incarnation.b), err);
+		return tk_err_set(err, TK_ENOENT, "site %s never promised anything", site);
+	return tk_journal_read_buf(&stmt, 0, record, err);
 }
 
 static enum tk_rc

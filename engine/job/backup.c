@@ -67,6 +67,8 @@ open_sites(struct tk_backup *run, struct tk_err *err)
 	if (rc)
 		return rc;
 	tk_sites_wait_open(run->sites, tk_clock_mono_ns() + opts->open_timeout_ms * NS_PER_MS);
+	if ((rc = tk_sites_tell(run->sites, false, err)))
+		return rc;
 	epoch.sites = run->sites;
 	rc = tk_epoch_settle(&epoch, &run->verdict, err);
 	run->result->possibly_fenced = run->verdict.possibly_fenced;

@@ -187,6 +187,26 @@ no_receipt(const struct tk_backup *run, struct tk_err *err)
 			  why ? why->text : "none answered");
 }
 
+/* A receipt counts once its site was asked again, and did not forget it, after all that count with it were given; one that was not asked yet, or did not
+ * answer, is taken away by then. */
+static enum tk_rc
+wait_for_receipts(struct tk_backup *run, struct tk_err *err)
+{
+	bool idle = false;
+	enum tk_rc rc = TK_OK;
+
+	for (run->result->ack_met = false; !rc && !run->result->ack_met && !idle && !is_cancelled(run);) {
+		tk_sites_wait(run->sites, ack_is_met, run, INT64_MAX);
+		idle = tk_sites_idle(run->sites);
+		rc = tk_sites_tell(run->sites, true, err);
+		(void)ack_is_met(run);
+	}
+	if (rc || !run->result->ack_met)
+		return rc;
+	tk_sites_wait(run->sites, NULL, NULL, tk_clock_mono_ns() + run->opts->linger_ms * NS_PER_MS);
+	return tk_sites_tell(run->sites, true, err);
+}
+
 enum tk_rc
 tk_run_publish(struct tk_backup *run, struct tk_err *err)
 {
@@ -195,9 +215,8 @@ tk_run_publish(struct tk_backup *run, struct tk_err *err)
 
 	if ((rc = tk_sites_publish(run->sites, &run->point.at, run->record.data, run->record.len_bytes, err)))
 		return rc;
-	tk_sites_wait(run->sites, ack_is_met, run, INT64_MAX);
-	if (run->result->ack_met)
-		tk_sites_wait(run->sites, NULL, NULL, tk_clock_mono_ns() + run->opts->linger_ms * NS_PER_MS);
+	if ((rc = wait_for_receipts(run, err)))
+		return rc;
 	tk_sites_stop(run->sites);
 	take_reports(run);
 	judge(run);

@@ -219,6 +219,25 @@ encode_opening(const struct tk_epoch_opts *opts, struct tk_epoch *epoch, const b
 	return rc;
 }
 
+/* Each voter is told of the others' votes, and asked whether it still stands by its own. */
+static enum tk_rc
+confirm_votes(const struct tk_epoch_opts *opts, bool *voted, size_t *votes, struct tk_err *why, struct tk_err *err)
+{
+	enum tk_rc rc = tk_sites_tell(opts->sites, true, err);
+
+	for (size_t i = 0; i < opts->site_count && !rc; i++) {
+		struct tk_site_report report;
+
+		tk_sites_report(opts->sites, i, &report);
+		if (!voted[i] || (report.voted && report.told))
+			continue;
+		voted[i] = false;
+		(*votes)--;
+		*why = report.failure;
+	}
+	return rc;
+}
+
 static enum tk_rc
 collect_votes(const struct tk_epoch_opts *opts, struct tk_epoch *epoch, bool *voted, struct tk_head *heads, struct tk_err *err)
 {
@@ -246,6 +265,8 @@ collect_votes(const struct tk_epoch_opts *opts, struct tk_epoch *epoch, bool *vo
 		voted[i] = true;
 		votes++;
 	}
+	if (!rc)
+		rc = confirm_votes(opts, voted, &votes, &why, err);
 	if (rc)
 		return rc;
 	if (!opts->votes_suffice(opts->ctx, voted, opts->site_count))

@@ -122,7 +122,7 @@ take_receipt(struct tk_site_publish *request, const struct tk_head *at, const st
 {
 	const char *name = request->sites[request->self].name;
 	struct tk_receipt receipt;
-	struct tk_vault_mark mark;
+	struct tk_journal_number number;
 	uint8_t key[TK_KEY_BYTES];
 	struct tk_id id;
 	enum tk_rc rc;
@@ -136,28 +136,26 @@ take_receipt(struct tk_site_publish *request, const struct tk_head *at, const st
 		return tk_err_set(err, TK_EPROTO, "the receipt is for another point");
 	if (receipt.promised_epoch != at->epoch)
 		return tk_err_set(err, TK_EFENCED, "the site has promised epoch %llu", (unsigned long long)receipt.promised_epoch);
-	mark.vault_incarnation = receipt.vault_incarnation;
-	mark.receipt_counter = receipt.counter;
+	number = (struct tk_journal_number){receipt.vault_incarnation, receipt.counter};
 	out->time_ns = receipt.time_ns;
 	if ((rc = tk_hash(receipt.suite, record->data, record->len_bytes, out->digest.b, err)))
 		return rc;
-	return tk_journal_add_receipt(request->journal, request->domain, at, name, &mark, receipt.time_ns, record->data, record->len_bytes, err);
+	return tk_journal_add_receipt(request->journal, request->domain, at, name, &number, receipt.time_ns, record->data, record->len_bytes, err);
 }
 
 enum tk_rc
-tk_site_publish(struct tk_site_publish *request, const struct tk_head *at, const void *record, size_t len_bytes, struct tk_site_receipt *out,
-		struct tk_err *err)
+tk_site_publish(struct tk_site_publish *request, const struct tk_head *at, const void *record, size_t len_bytes, struct tk_buf *receipt,
+		struct tk_site_receipt *out, struct tk_err *err)
 {
-	TK_AUTO(tk_buf_release) struct tk_buf receipt = {0};
 	enum tk_rc rc = request->store->ops->flush(request->store, err);
 
 	for (int round = 0; !rc; round++) {
 		struct tk_pack_names missing = {0};
 
-		tk_buf_clear(&receipt);
-		rc = request->store->ops->publish(request->store, record, len_bytes, &receipt, &missing, err);
+		tk_buf_clear(receipt);
+		rc = request->store->ops->publish(request->store, record, len_bytes, receipt, &missing, err);
 		if (!rc)
-			return take_receipt(request, at, &receipt, out, err);
+			return take_receipt(request, at, receipt, out, err);
 		if (rc == TK_EMISSING && round < ROUNDS_MAX && missing.count > 0)
 			rc = send_missing(request, &missing, err);
 		tk_pack_names_release(&missing);

@@ -28,9 +28,9 @@ struct tk_site_receipt {
 
 /* Sends a pack of the spool. TK_ENOENT: the spool does not have it. */
 TK_MUST_CHECK enum tk_rc tk_site_send_pack(struct tk_site_publish *request, const struct tk_pack_name *name, struct tk_err *err);
-/* Publishes; sends missing packs from the spool or from another site. On TK_OK the receipt is checked and journaled.
+/* Publishes; sends missing packs from the spool or from another site. On TK_OK the receipt (its record: *receipt, cleared first) is checked and journaled.
  * TK_EMISSING: a pack is nowhere to be had. */
 TK_MUST_CHECK enum tk_rc tk_site_publish(struct tk_site_publish *request, const struct tk_head *at, const void *record, size_t len_bytes,
-					 struct tk_site_receipt *out, struct tk_err *err);
+					 struct tk_buf *receipt, struct tk_site_receipt *out, struct tk_err *err);
 
 #endif

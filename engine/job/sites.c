@@ -10,9 +10,12 @@
 #include "engine/base/clock.h"
 #include "engine/crypto/hash.h"
 #include "engine/fsio/openat.h"
+#include "engine/job/site_marks.h"
 #include "engine/job/site_publish.h"
 
-enum work_kind { WORK_VOTE, WORK_CATCH_UP, WORK_PACK, WORK_PUBLISH };
+#define BEHIND_TEXT "its vault is older than a receipt or vote it gave: it serves reads only until it is re-admitted"
+
+enum work_kind { WORK_TELL, WORK_VOTE, WORK_CATCH_UP, WORK_PACK, WORK_PUBLISH };
 
 struct work {
 	enum work_kind kind;
@@ -20,7 +23,7 @@ struct work {
 	struct tk_pack_name pack;
 	uint64_t epoch;
 	struct tk_head at;
-	struct tk_buf record;                 /* grant or point */
+	struct tk_buf record;                 /* marks, grant or point */
 };
 
 struct worker {
@@ -34,6 +37,8 @@ struct worker {
 	struct work *first, *last;
 	bool busy;
 	struct tk_site_report report;
+	bool telling;                         /* waited for by tk_sites_tell */
+	struct tk_site_marks marks;
 };
 
 struct tk_sites {
@@ -121,23 +126,22 @@ worker_open(struct worker *worker, struct tk_store_state *state, bool *own_promi
 {
 	struct tk_sites *sites = worker->sites;
 	const struct tk_site *site = &sites->opts.sites[worker->index];
-	struct tk_vault_mark mark;
+	struct tk_site_marks marks = {0};
 	struct tk_store *store = NULL;
 	struct tk_err why;
-	bool known;
 	enum tk_rc rc = site->open(site, &store, err);
 
 	if (rc)
 		return rc;
 	(void)set_store(worker, store);
-	rc = tk_journal_site_mark(sites->opts.journal, site->name, &mark, err);
-	if (rc && rc != TK_ENOENT)
-		return rc;
-	known = rc == TK_OK;
-	if ((rc = worker->store->ops->state(worker->store, sites->opts.domain, known ? &mark : NULL, state, err)) || (rc = pin_site(worker, state, err)))
+	rc = tk_site_meet(store, sites->opts.domain, sites->opts.journal, site->name, &marks, state, err);
+	pthread_mutex_lock(&sites->lock);
+	worker->marks = marks;
+	pthread_mutex_unlock(&sites->lock);
+	if (rc || (rc = pin_site(worker, state, err)))
 		return rc;
 	if (state->read_only)
-		return tk_err_set(err, TK_EBEHIND, "its vault is older than a receipt it gave: it serves reads only until it is re-admitted");
+		return tk_err_set(err, TK_EBEHIND, BEHIND_TEXT);
 	*own_promise = promised_to_us(worker, state);
 	if (!state->domain_known &&
 	    (rc = worker->store->ops->put_genesis(worker->store, sites->opts.genesis->data, sites->opts.genesis->len_bytes, err)))
@@ -148,11 +152,48 @@ worker_open(struct worker *worker, struct tk_store_state *state, bool *own_promi
 	return TK_OK;
 }
 
+/* From now on the site's newest promise is this one. */
+static enum tk_rc
+keep_mark(struct worker *worker, const struct tk_buf *record, struct tk_err *err)
+{
+	enum tk_rc rc;
+
+	pthread_mutex_lock(&worker->sites->lock);
+	rc = tk_site_marks_keep(&worker->marks, record, err);
+	worker->report.told = false;
+	pthread_mutex_unlock(&worker->sites->lock);
+	return rc;
+}
+
+/* What a site promised before it was set back it does not stand by any more. */
+static enum tk_rc
+do_tell(struct worker *worker, struct work *work, struct tk_err *err)
+{
+	struct tk_store_state state;
+	enum tk_rc rc = worker->store->ops->state(worker->store, worker->sites->opts.domain, &work->record, &state, err);
+
+	if (!rc && (state.read_only || memcmp(&state.vault_incarnation, &worker->report.state.vault_incarnation, sizeof(state.vault_incarnation)) != 0))
+		rc = tk_err_set(err, TK_EBEHIND, BEHIND_TEXT);
+	pthread_mutex_lock(&worker->sites->lock);
+	worker->report.told = !rc;
+	worker->telling = false;
+	if (rc)
+		worker->report.has_receipt = worker->report.voted = false;
+	pthread_mutex_unlock(&worker->sites->lock);
+	return rc;
+}
+
 static enum tk_rc
 do_vote(struct worker *worker, struct work *work, struct tk_err *err)
 {
+	const struct tk_sites_opts *opts = &worker->sites->opts;
 	struct tk_buf vote = {0};
 	enum tk_rc rc = worker->store->ops->vote(worker->store, work->record.data, work->record.len_bytes, &vote, err);
+
+	if (!rc)
+		rc = tk_site_journal_vote(opts->journal, opts->sites[worker->index].name, worker->report.state.site_key, &vote, err);
+	if (!rc)
+		rc = keep_mark(worker, &vote, err);
 
 	pthread_mutex_lock(&worker->sites->lock);
 	if (rc) {
@@ -183,8 +224,12 @@ static enum tk_rc
 do_publish(struct worker *worker, struct work *work, struct tk_err *err)
 {
 	struct tk_site_publish request = publish_request(worker);
+	TK_AUTO(tk_buf_release) struct tk_buf record = {0};
 	struct tk_site_receipt receipt;
-	enum tk_rc rc = tk_site_publish(&request, &work->at, work->record.data, work->record.len_bytes, &receipt, err);
+	enum tk_rc rc = tk_site_publish(&request, &work->at, work->record.data, work->record.len_bytes, &record, &receipt, err);
+
+	if (!rc)
+		rc = keep_mark(worker, &record, err);
 
 	pthread_mutex_lock(&worker->sites->lock);
 	worker->report.sent_bytes += request.sent_bytes;
@@ -203,6 +248,7 @@ do_catch_up(struct worker *worker, struct work *work, struct tk_err *err)
 	struct tk_journal *journal = worker->sites->opts.journal;
 	struct tk_site_publish request = publish_request(worker);
 	TK_AUTO(tk_buf_release) struct tk_buf record = {0};
+	TK_AUTO(tk_buf_release) struct tk_buf given = {0};
 	struct tk_journal_point *points = NULL;
 	struct tk_site_receipt receipt;
 	size_t count = 0, done = 0;
@@ -215,11 +261,11 @@ do_catch_up(struct worker *worker, struct work *work, struct tk_err *err)
 		tk_buf_clear(&record);
 		if ((rc = tk_journal_get_point(journal, worker->sites->opts.domain, &points[i].at, &record, err)))
 			break;
-		rc = tk_site_publish(&request, &points[i].at, record.data, record.len_bytes, &receipt, err);
+		rc = tk_site_publish(&request, &points[i].at, record.data, record.len_bytes, &given, &receipt, err);
 		/* An older point whose packs nobody has any more, or has whole, does not keep the site from the newer ones. */
 		if (rc == TK_EMISSING || rc == TK_ECORRUPT)
 			rc = TK_OK;
-		else if (!rc)
+		else if (!rc && !(rc = keep_mark(worker, &given, err)))
 			done++;
 	}
 	free(points);
@@ -246,6 +292,8 @@ static enum tk_rc
 do_work(struct worker *worker, struct work *work, struct tk_err *err)
 {
 	switch (work->kind) {
+	case WORK_TELL:
+		return do_tell(worker, work, err);
 	case WORK_VOTE:
 		return do_vote(worker, work, err);
 	case WORK_CATCH_UP:
@@ -450,6 +498,63 @@ site_is_idle(void *ctx)
 	return !working;
 }
 
+static enum tk_rc
+gather_all(struct tk_sites *sites, struct tk_buf *list, size_t *count, struct tk_err *err)
+{
+	TK_AUTO(tk_marks_free) struct tk_marks *all = calloc(1, sizeof(*all));
+	struct tk_err why;
+	enum tk_rc rc;
+
+	if (!all)
+		return tk_err_set(err, TK_ENOMEM, "no memory for marks");
+	pthread_mutex_lock(&sites->lock);
+	for (size_t i = 0; i < sites->count; i++)
+		/* A site that tells nonsense of others does not keep them from being told the rest. */
+		if (tk_site_marks_gather(&sites->workers[i].marks, all, &why))
+			tk_log_event(sites->opts.log, TK_LOG_WARN, "marks", "site=%s reason=\"%s\"", sites->opts.sites[i].name, why.text);
+	rc = tk_marks_encode(all, list, err);
+	*count = all->count;
+	pthread_mutex_unlock(&sites->lock);
+	return rc;
+}
+
+static bool
+all_told(void *ctx)
+{
+	struct tk_sites *sites = ctx;
+	bool waiting = false;
+
+	pthread_mutex_lock(&sites->lock);
+	for (size_t i = 0; i < sites->count; i++)
+		waiting |= sites->workers[i].telling && sites->workers[i].report.phase != TK_SITE_FAILED;
+	pthread_mutex_unlock(&sites->lock);
+	return !waiting;
+}
+
+enum tk_rc
+tk_sites_tell(struct tk_sites *sites, bool promised, struct tk_err *err)
+{
+	struct work model = {.kind = WORK_TELL};
+	TK_AUTO(tk_buf_release) struct tk_buf list = {0};
+	size_t count = 0;
+	enum tk_rc rc = gather_all(sites, &list, &count, err);
+
+	for (size_t i = 0; i < sites->count && !rc && count > 0; i++) {
+		struct worker *worker = &sites->workers[i];
+		bool wanted;
+
+		pthread_mutex_lock(&sites->lock);
+		wanted = worker->report.phase == TK_SITE_OPEN && (!promised || ((worker->report.voted || worker->report.has_receipt) && !worker->report.told));
+		worker->telling = wanted;
+		pthread_mutex_unlock(&sites->lock);
+		if (wanted)
+			rc = add_work(sites, i, &model, list.data, list.len_bytes, err);
+	}
+	if (!rc)
+		tk_sites_wait(sites, all_told, sites, INT64_MAX);
+	return rc;
+}
+
 enum tk_rc
 tk_sites_vote(struct tk_sites *sites, size_t site, const void *grant, size_t len_bytes, struct tk_err *err)
 {
@@ -573,6 +678,7 @@ tk_sites_cleanup(struct tk_sites **slot)
 		if (sites->workers[i].started)
 			pthread_join(sites->workers[i].thread, NULL);
 		tk_buf_release(&sites->workers[i].report.vote);
+		tk_site_marks_release(&sites->workers[i].marks);
 	}
 	(void)pthread_cond_destroy(&sites->work_there);
 	(void)pthread_cond_destroy(&sites->changed);

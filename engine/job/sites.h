@@ -32,6 +32,7 @@ struct tk_site_report {
 	struct tk_store_state state;          /* as of the opening */
 	bool own_promise;                     /* the grant it has promised is one of this home's own */
 	struct tk_err failure;                /* why it failed, or why it gave no receipt */
+	bool told;                            /* it answered after its last vote or receipt: it has not been set back since */
 	bool voted;
 	struct tk_buf vote;                   /* borrowed from the sites; valid until cleanup */
 	bool has_receipt;                     /* for the point last published */
@@ -50,6 +51,12 @@ void tk_sites_cleanup(struct tk_sites **sites);
 void tk_sites_wait_open(struct tk_sites *sites, int64_t deadline_ns);
 void tk_sites_report(struct tk_sites *sites, size_t site, struct tk_site_report *out);
 
+/*
+ * Tells each open site the newest promise of every site that is known here or at any of them, and waits for the answers. One that finds that it does not know a
+ * promise of its own, or shows another incarnation than at its opening, fails with TK_EBEHIND, and its vote or receipt counts no more. `promised`: only those
+ * that gave a vote or receipt since they were told last.
+ */
+TK_MUST_CHECK enum tk_rc tk_sites_tell(struct tk_sites *sites, bool promised, struct tk_err *err);
 /* Asks one open site for its vote; waits for the answer. */
 TK_MUST_CHECK enum tk_rc tk_sites_vote(struct tk_sites *sites, size_t site, const void *grant, size_t len_bytes, struct tk_err *err);
 /* Every open site gets the journaled points of `epoch` after its head, oldest first. wait: until each has done so or failed. */

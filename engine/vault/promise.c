@@ -132,6 +132,7 @@ tk_vote_seal(const struct tk_vote *rec, const uint8_t site_seed[TK_KEY_BYTES], s
 	tk_writer_digest(&w, &rec->grant);
 	tk_writer_id(&w, &rec->site);
 	tk_writer_id(&w, &rec->vault_incarnation);
+	tk_writer_u64(&w, rec->counter);
 	tk_writer_head(&w, &rec->head);
 	tk_writer_sv(&w, rec->time_ns);
 	tk_writer_sign(&w, vote_text, rec->suite, site_seed, NULL);
@@ -153,6 +154,7 @@ tk_vote_decode(const void *record, size_t len_bytes, struct tk_vote *out, struct
 	tk_record_digest(&cur, &out->grant);
 	tk_record_id(&cur, &out->site);
 	tk_record_id(&cur, &out->vault_incarnation);
+	out->counter = tk_cursor_u64(&cur);
 	out->head.epoch = tk_cursor_u64(&cur);
 	out->head.sequence = tk_cursor_u64(&cur);
 	tk_record_digest(&cur, &out->head.point);

@@ -84,6 +84,7 @@ struct tk_vote {
 	struct tk_id domain, site, vault_incarnation;
 	uint64_t epoch;
 	struct tk_digest grant;
+	uint64_t counter;                      /* votes and receipts of an incarnation have numbers of one row */
 	struct tk_head head;                   /* epoch 0: none */
 	int64_t time_ns;
 	uint8_t site_key[TK_KEY_BYTES];        /* filled by decode */

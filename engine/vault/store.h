@@ -19,19 +19,13 @@ struct tk_store_state {
 	struct tk_id site_id;
 	uint8_t site_key[TK_KEY_BYTES];         /* public key that signs its votes and receipts */
 	struct tk_id vault_incarnation;
-	uint64_t receipt_counter;               /* last one given by this incarnation */
+	uint64_t receipt_counter;               /* number of the last receipt or vote given */
 	uint64_t promised_epoch;                /* highest vote or published epoch; 0: none */
 	struct tk_digest promised_grant;        /* digest of its grant; zeros: none */
 	struct tk_head head;                    /* highest complete point it holds */
 	bool domain_known;
 	bool read_only;                         /* vault behind or rebuilt: serves reads only */
 	uint64_t free_bytes;
-};
-
-/* The latest receipt that the caller holds from this vault: a vault that is behind it was rolled back, and serves reads only. */
-struct tk_vault_mark {
-	struct tk_id vault_incarnation;
-	uint64_t receipt_counter;
 };
 
 /* A stored point record as found by list_points. */
@@ -48,8 +42,9 @@ struct tk_pack_names {
 struct tk_store;
 
 struct tk_store_ops {
-	/* known may be NULL. */
-	TK_MUST_CHECK enum tk_rc (*state)(struct tk_store *store, const struct tk_id *domain, const struct tk_vault_mark *known,
+	/* known (may be NULL): a list of promises (marks.h). A vault that does not know one of its own was rolled back, and serves reads only; those of other sites in
+	 * this domain it keeps, to tell them to others. */
+	TK_MUST_CHECK enum tk_rc (*state)(struct tk_store *store, const struct tk_id *domain, const struct tk_buf *known,
 					  struct tk_store_state *out, struct tk_err *err);
 	/* Stores a genesis record; the same again is harmless, another one is TK_ECONFLICT. Durable on return. */
 	TK_MUST_CHECK enum tk_rc (*put_genesis)(struct tk_store *store, const void *record, size_t len_bytes, struct tk_err *err);
@@ -83,7 +78,8 @@ struct tk_store_ops {
 						size_t *count, struct tk_err *err);
 	TK_MUST_CHECK enum tk_rc (*get_point)(struct tk_store *store, const struct tk_id *domain, const struct tk_head *at,
 					      struct tk_buf *out, struct tk_err *err);
-	/* The domain's genesis record and grants: what a reader needs to trust points. kind: TK_RECORD_GENESIS or _GRANT (by epoch). */
+	/* The domain's genesis record and grants: what a reader needs to trust points; and the list of other sites' newest promises that the site was shown.
+	 * kind: TK_RECORD_GENESIS, _GRANT (by epoch) or _MARKS. */
 	TK_MUST_CHECK enum tk_rc (*get_record)(struct tk_store *store, const struct tk_id *domain, int kind, uint64_t epoch,
 					       struct tk_buf *out, struct tk_err *err);
 	/* Key slots and the sealed configuration of a source. index: 0, 1, ...; TK_ENOENT after the last. */
@@ -104,7 +100,7 @@ struct tk_store_ops {
 	void (*close)(struct tk_store *store);
 };
 
-enum { TK_RECORD_GENESIS = 1, TK_RECORD_GRANT = 2 };
+enum { TK_RECORD_GENESIS = 1, TK_RECORD_GRANT = 2, TK_RECORD_MARKS = 3 };
 
 /* The first member of every kind of session. */
 struct tk_store {

@@ -10,7 +10,8 @@
  *   refs           (read-write) a publish holds it shared from the first look at a blob to its commit; condemn and drop hold it alone
  *   pack_lock      "is this name taken?" and the rename that takes it; the list of packs that wait for a flush
  *   index lock     the SQLite handle; inside it nothing else is locked
- *   counter_lock   the receipt counter, the incarnation, the flag `behind` */
+ *   marks_lock     the files in marks/
+ *   counter_lock   the counter of receipts and votes, the incarnation, the flag `behind` */
 #ifndef TK_VAULT_VAULT_H
 #define TK_VAULT_VAULT_H
 
@@ -47,9 +48,9 @@ struct tk_vault_site {
 /* Borrowed until close; never changes. */
 const struct tk_vault_site *tk_vault_site(const struct tk_vault *vault);
 
-/* What the vault says of a domain (see store.h). A mark with a later counter than any it gave, or of an incarnation it never had, shows that it was rolled
- * back: it then marks itself `behind`, durably, and refuses every write with TK_EBEHIND until readmit. */
-TK_MUST_CHECK enum tk_rc tk_vault_state(struct tk_vault *vault, const struct tk_id *domain, const struct tk_vault_mark *known,
+/* What the vault says of a domain (see store.h). A promise of its own that it does not know shows that it was rolled back: it then marks itself `behind`, durably,
+ * and refuses every write with TK_EBEHIND until readmit. Promises of other sites in this domain are kept, and told by get_record. */
+TK_MUST_CHECK enum tk_rc tk_vault_state(struct tk_vault *vault, const struct tk_id *domain, const struct tk_buf *known,
 					struct tk_store_state *out, struct tk_err *err);
 /* An operator's act, once the vault has caught up: a new incarnation, and writes again. Harmless when the vault was not behind. Durable. */
 TK_MUST_CHECK enum tk_rc tk_vault_readmit(struct tk_vault *vault, struct tk_err *err);

@@ -5,6 +5,7 @@
 #include <pthread.h>
 
 #include "engine/vault/driver.h"
+#include "engine/vault/marks.h"
 #include "engine/vault/vault.h"
 #include "engine/vault/vault_file.h"
 #include "engine/vault/vault_index.h"
@@ -49,11 +50,12 @@ struct tk_vault {
 	struct tk_pack_row *pending;         /* renamed, not yet durable */
 	size_t pending_count, pending_cap;
 
+	pthread_mutex_t marks_lock;          /* over the files in marks/ */
 	pthread_mutex_t counter_lock;
 	struct tk_id incarnation;
 	struct tk_id *former;                /* incarnations before this one */
 	size_t former_count;
-	uint64_t counter;                    /* last one given */
+	uint64_t counter;                    /* last one given, of receipts and votes */
 	bool behind;
 };
 
@@ -61,8 +63,10 @@ struct tk_vault {
 TK_MUST_CHECK enum tk_rc tk_vault_writable(struct tk_vault *vault, struct tk_err *err);
 /* The vault was rolled back: durable marker first, then every write is refused. */
 TK_MUST_CHECK enum tk_rc tk_vault_set_behind(struct tk_vault *vault, const char *why, struct tk_err *err);
-/* The next receipt number and the incarnation that gives it. */
+/* The next number of a receipt or vote, and the incarnation that gives it. */
 uint64_t tk_vault_next_counter(struct tk_vault *vault, struct tk_id *incarnation);
+/* Numbers up to this one were given. */
+void tk_vault_counter_given(struct tk_vault *vault, uint64_t counter);
 
 /* "<directory>/<hex of id>[/tail]" into path[TK_VFILE_PATH_MAX]. */
 void tk_vault_id_path(char path[TK_VFILE_PATH_MAX], const char *directory, const struct tk_id *id, const char *tail);
@@ -118,6 +122,14 @@ TK_MUST_CHECK enum tk_rc tk_vgrant_store(struct tk_vault *vault, const struct tk
 /* "<epoch %08x>-<digest, 32 digits>" */
 #define TK_VGRANT_NAME_MAX 64
 void tk_vgrant_name(uint64_t epoch, const struct tk_digest *digest, char name[TK_VGRANT_NAME_MAX]);
+
+/* vault_marks.c: what others know. shown: looks for the vault's own promises among the marks, and is behind from now on if it does not know one; keeps that one
+ * (for readmit), and of the other sites' promises in `domain` the newest of each (keep_others). Takes the lock of domains that the marks name. */
+TK_MUST_CHECK enum tk_rc tk_vmarks_shown(struct tk_vault *vault, const struct tk_id *domain, const struct tk_marks *shown, bool keep_others,
+					 struct tk_err *err);
+/* The marks kept for a domain: *bytes holds what they borrow from. None is TK_OK. */
+TK_MUST_CHECK enum tk_rc tk_vmarks_load(struct tk_vault *vault, const struct tk_id *domain, struct tk_buf *bytes, struct tk_marks *out,
+					struct tk_err *err);
 
 /* vault_pack.c: header and footer of a stored pack, checked. TK_ENOENT, TK_ECORRUPT. */
 TK_MUST_CHECK enum tk_rc tk_vpack_index(struct tk_vault *vault, const struct tk_pack_name *name, struct tk_pack_index **out, struct tk_err *err);

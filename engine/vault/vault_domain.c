@@ -174,10 +174,13 @@ load_votes(struct tk_vault *vault, struct tk_vdomain *domain, struct tk_err *err
 	if (rc || domain->promised_epoch == 0)
 		return rc;
 	rc = tk_vread_vote(vault, &domain->id, domain->promised_epoch, &vote, NULL, &why);
-	if (!rc)
+	if (!rc) {
+		/* A later epoch has a later number: this is the domain's highest. */
 		domain->promised_grant = vote.grant;
-	else
+		tk_vault_counter_given(vault, vote.counter);
+	} else {
 		tk_log_event(vault->log, TK_LOG_ERROR, "vote-damaged", "error=%s", why.text);
+	}
 	return TK_OK;
 }
 

@@ -97,7 +97,7 @@ write_vault_file(int root_fd, struct tk_err *err)
 enum tk_rc
 tk_vault_create(const char *path, const char *site_name, struct tk_err *err)
 {
-	static const char *const directories[] = {"tmp", "packs", "domains", "sources", "dropped"};
+	static const char *const directories[] = {"tmp", "packs", "domains", "sources", "dropped", "marks"};
 	TK_AUTO(tk_fd_cleanup) int root_fd = -1;
 	struct tk_id incarnation;
 	enum tk_rc rc = check_site_name(site_name, err);
@@ -254,7 +254,7 @@ open_serving(struct tk_vault *vault, struct tk_err *err)
 	if (!rc)
 		rc = tk_vindex_counter(vault->index, &counter, err);
 	if (!rc)
-		vault->counter = counter;
+		tk_vault_counter_given(vault, counter);
 	return rc;
 }
 
@@ -295,6 +295,7 @@ init_locks(struct tk_vault *vault, struct tk_err *err)
 	(void)pthread_mutex_init(&vault->domains_lock, NULL);
 	(void)pthread_mutex_init(&vault->flush_lock, NULL);
 	(void)pthread_mutex_init(&vault->pack_lock, NULL);
+	(void)pthread_mutex_init(&vault->marks_lock, NULL);
 	(void)pthread_mutex_init(&vault->counter_lock, NULL);
 	return TK_OK;
 }
@@ -346,6 +347,7 @@ tk_vault_close(struct tk_vault *vault)
 	(void)pthread_mutex_destroy(&vault->domains_lock);
 	(void)pthread_mutex_destroy(&vault->flush_lock);
 	(void)pthread_mutex_destroy(&vault->pack_lock);
+	(void)pthread_mutex_destroy(&vault->marks_lock);
 	(void)pthread_mutex_destroy(&vault->counter_lock);
 	tk_fd_cleanup(&vault->root_fd);
 	/* Last: who takes the lock next finds everything closed. */
@@ -414,6 +416,15 @@ tk_vault_next_counter(struct tk_vault *vault, struct tk_id *incarnation)
 	*incarnation = vault->incarnation;
 	(void)pthread_mutex_unlock(&vault->counter_lock);
 	return counter;
+}
+
+void
+tk_vault_counter_given(struct tk_vault *vault, uint64_t counter)
+{
+	(void)pthread_mutex_lock(&vault->counter_lock);
+	if (counter > vault->counter)
+		vault->counter = counter;
+	(void)pthread_mutex_unlock(&vault->counter_lock);
 }
 
 static enum tk_rc

@@ -162,6 +162,10 @@ tk_vault_get_record(struct tk_vault *vault, const struct tk_id *domain, int kind
 
 	if (kind == TK_RECORD_GRANT)
 		return get_grant(vault, domain, epoch, out, err);
+	if (kind == TK_RECORD_MARKS) {
+		tk_vault_id_path(path, "marks", domain, NULL);
+		return tk_vfile_get(vault->root_fd, path, TK_RECORD_MAX, out, err);
+	}
 	if (kind != TK_RECORD_GENESIS)
 		return tk_err_set(err, TK_EINVAL, "no kind %d of record", kind);
 	tk_vault_id_path(path, "domains", domain, "genesis");
@@ -208,35 +212,36 @@ state_served(struct tk_vault *vault, const struct tk_id *domain_id, struct tk_st
 	return TK_OK;
 }
 
-/* A receipt with a later counter, or of an incarnation that this vault never was: given by a later self. */
-static bool
-shows_rollback(const struct tk_vault *vault, const struct tk_vault_mark *known)
+/* A reader can neither look for its promises nor keep others'. */
+static enum tk_rc
+look_at_known(struct tk_vault *vault, const struct tk_id *domain, const struct tk_buf *known, bool domain_known, struct tk_err *err)
 {
-	if (memcmp(known->vault_incarnation.b, vault->incarnation.b, TK_ID_BYTES) == 0)
-		return known->receipt_counter > vault->counter;
-	for (size_t i = 0; i < vault->former_count; i++)
-		if (memcmp(known->vault_incarnation.b, vault->former[i].b, TK_ID_BYTES) == 0)
-			return false;
-	return known->receipt_counter > 0;
+	TK_AUTO(tk_marks_free) struct tk_marks *marks = NULL;
+	enum tk_rc rc;
+
+	if (!known || vault->mode != TK_VAULT_SERVE)
+		return TK_OK;
+	marks = malloc(sizeof(*marks));
+	if (!marks)
+		return tk_err_set(err, TK_ENOMEM, "no memory for marks");
+	rc = tk_marks_decode(known->data, known->len_bytes, marks, err);
+	if (!rc)
+		rc = tk_vmarks_shown(vault, domain, marks, domain_known, err);
+	return rc;
 }
 
 enum tk_rc
-tk_vault_state(struct tk_vault *vault, const struct tk_id *domain, const struct tk_vault_mark *known, struct tk_store_state *out, struct tk_err *err)
+tk_vault_state(struct tk_vault *vault, const struct tk_id *domain, const struct tk_buf *known, struct tk_store_state *out, struct tk_err *err)
 {
 	uint64_t total_bytes;
-	bool rolled_back;
-	enum tk_rc rc = TK_OK;
+	enum tk_rc rc;
 
 	memset(out, 0, sizeof(*out));
 	out->site_id = vault->site.site_id;
 	memcpy(out->site_key, vault->site.site_key, sizeof(out->site_key));
-	(void)pthread_mutex_lock(&vault->counter_lock);
-	rolled_back = known && vault->mode == TK_VAULT_SERVE && !vault->behind && shows_rollback(vault, known);
-	(void)pthread_mutex_unlock(&vault->counter_lock);
-	if (rolled_back)
-		rc = tk_vault_set_behind(vault, "a source holds a receipt that this vault does not know\n", err);
+	rc = vault->index ? state_served(vault, domain, out, err) : state_from_files(vault, domain, out, err);
 	if (!rc)
-		rc = vault->index ? state_served(vault, domain, out, err) : state_from_files(vault, domain, out, err);
+		rc = look_at_known(vault, domain, known, out->domain_known, err);
 	if (!rc)
 		rc = vault->driver->ops->room(vault->driver, &out->free_bytes, &total_bytes, err);
 	(void)pthread_mutex_lock(&vault->counter_lock);

@@ -15,7 +15,7 @@ vault_of(struct tk_store *store)
 }
 
 static enum tk_rc
-vs_state(struct tk_store *store, const struct tk_id *domain, const struct tk_vault_mark *known, struct tk_store_state *out, struct tk_err *err)
+vs_state(struct tk_store *store, const struct tk_id *domain, const struct tk_buf *known, struct tk_store_state *out, struct tk_err *err)
 {
 	return tk_vault_state(vault_of(store), domain, known, out, err);
 }

@@ -70,9 +70,7 @@ write_vote(struct tk_vault *vault, const struct tk_vdomain *domain, const struct
 	char name[32], path[TK_VFILE_PATH_MAX];
 	enum tk_rc rc;
 
-	(void)pthread_mutex_lock(&vault->counter_lock);
-	vote.vault_incarnation = vault->incarnation;
-	(void)pthread_mutex_unlock(&vault->counter_lock);
+	vote.counter = tk_vault_next_counter(vault, &vote.vault_incarnation);
 	memcpy(vote.site_key, vault->site.site_key, sizeof(vote.site_key));
 	rc = tk_vote_seal(&vote, vault->site_seed, record, err);
 	if (rc)

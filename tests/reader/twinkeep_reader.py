@@ -408,7 +408,7 @@ class Vote:
         cur = Cursor(data, "vote")
         record_head(cur, b"TWKVOTE1")
         self.domain, self.epoch, self.grant = cur.take(16), cur.u64(), cur.take(32)
-        self.site, self.incarnation = cur.take(16), cur.take(16)
+        self.site, self.incarnation, self.counter = cur.take(16), cur.take(16), cur.u64()
         self.head, self.time = (cur.u64(), cur.u64(), cur.take(32)), cur.sv()
         self.site_key = record_tail(cur, b"twinkeep vote")
 
@@ -421,6 +421,15 @@ class Receipt:
         self.site, self.site_name, self.incarnation = cur.take(16), cur.bytes(255), cur.take(16)
         self.counter, self.promised, self.time = cur.u64(), cur.u64(), cur.sv()
         self.site_key = record_tail(cur, b"twinkeep receipt")
+
+
+def read_marks(data):
+    """The votes and receipts of a list of marks."""
+    cur = Cursor(data, "list of marks")
+    need(cur.take(8) == b"TWKMARKS" and cur.take(2) == b"\1\0", "list of marks: another magic or version")
+    records = [cur.bytes(2048) for _ in range(cur.uv(64))]
+    cur.end()
+    return [Vote(record) if record.startswith(b"TWKVOTE1") else Receipt(record) for record in records]
 
 
 class Point:
@@ -559,6 +568,8 @@ class Vault:
             need(grant and grant.epoch == point.epoch and grant.writer_key == point.writer_key, f"point {name}: its writer has no grant")
         for name, vote in self.records(domain, "votes", Vote):
             need(name == f"{vote.epoch:08x}" and vote.domain == genesis.domain, f"vote {name}: another name than its content")
+        told = os.path.join(self.path, "marks", domain)
+        need(not os.path.exists(told) or all(mark.domain == genesis.domain for mark in read_marks(read_file(told))), "marks: of another domain")
         receipts = set()
         for name, receipt in self.records(domain, "receipts", Receipt):
             need(receipt.domain == genesis.domain, f"receipt {name}: of another domain")

@@ -38,6 +38,7 @@ def main():
     assert genesis.domain == grant.domain == filled(5, 16) and grant.signer_key == genesis.operator_key
     reader.Vote(vector["vote"])
     reader.Receipt(vector["receipt"])
+    assert [type(mark).__name__ for mark in reader.read_marks(vector["marks"])] == ["Vote", "Receipt"]
     point = reader.Point(vector["point"])
     assert point.id == vector["point-id"]
     point.open_body(ring)

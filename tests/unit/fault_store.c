@@ -42,9 +42,14 @@ delay(unsigned ms)
 }
 
 static enum tk_rc
-fs_state(struct tk_store *store, const struct tk_id *domain, const struct tk_vault_mark *known, struct tk_store_state *out, struct tk_err *err)
+fs_state(struct tk_store *store, const struct tk_id *domain, const struct tk_buf *known, struct tk_store_state *out, struct tk_err *err)
 {
-	return inner(store)->ops->state(inner(store), domain, known, out, err);
+	struct fault_plan *plan = self(store)->plan;
+	unsigned after = atomic_load(&plan->behind_after);
+	enum tk_rc rc = inner(store)->ops->state(inner(store), domain, known, out, err);
+
+	out->read_only |= after > 0 && atomic_load(&plan->promises) >= after;
+	return rc;
 }
 
 static enum tk_rc
@@ -100,13 +105,17 @@ fs_publish(struct tk_store *store, const void *record, size_t len_bytes, struct 
 	delay(atomic_load(&plan->delay_ms));
 	if (!rc)
 		rc = inner(store)->ops->publish(inner(store), record, len_bytes, receipt, missing, err);
+	atomic_fetch_add(&plan->promises, rc == TK_OK);
 	return !rc && atomic_load(&plan->forge) ? forge(receipt, err) : rc;
 }
 
 static enum tk_rc
 fs_vote(struct tk_store *store, const void *grant, size_t len_bytes, struct tk_buf *vote, struct tk_err *err)
 {
-	return inner(store)->ops->vote(inner(store), grant, len_bytes, vote, err);
+	enum tk_rc rc = inner(store)->ops->vote(inner(store), grant, len_bytes, vote, err);
+
+	atomic_fetch_add(&self(store)->plan->promises, rc == TK_OK);
+	return rc;
 }
 
 static enum tk_rc

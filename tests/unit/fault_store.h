@@ -14,8 +14,10 @@ struct fault_plan {
 	atomic_uint get_delay_ms;          /* before each get_range */
 	atomic_bool flip;                  /* ranges come back with a bit turned */
 	atomic_bool forge;                 /* receipts are signed by another key */
+	atomic_uint behind_after;          /* once so many publishes and votes were answered, the vault says that it is behind; 0: never */
 
 	atomic_uint puts, publishes, gets; /* calls that came */
+	atomic_uint promises;              /* answered publishes and votes */
 };
 
 /* Wraps *store (owned from now on). */

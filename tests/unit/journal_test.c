@@ -134,27 +134,43 @@ an_epoch_is_kept_with_the_votes_that_opened_it(void **state)
 static void
 receipt(struct tk_journal *journal, struct tk_head at, const char *site, uint8_t incarnation, uint64_t counter)
 {
-	struct tk_vault_mark mark = {.receipt_counter = counter};
+	struct tk_journal_number number = {.counter = counter};
+	uint8_t record = (uint8_t)counter;
 
-	memset(&mark.vault_incarnation, incarnation, sizeof(mark.vault_incarnation));
-	assert_int_equal(tk_journal_add_receipt(journal, &domain, &at, site, &mark, (int64_t)counter, "r", 1, NULL), TK_OK);
+	memset(&number.vault_incarnation, incarnation, sizeof(number.vault_incarnation));
+	assert_int_equal(tk_journal_add_receipt(journal, &domain, &at, site, &number, (int64_t)counter, &record, 1, NULL), TK_OK);
+}
+
+static void
+expect_mark(struct tk_journal *journal, uint8_t record)
+{
+	struct tk_buf mark = {0};
+
+	assert_int_equal(tk_journal_site_mark(journal, "a", &mark, NULL), TK_OK);
+	assert_int_equal(mark.len_bytes, 1);
+	assert_int_equal(mark.data[0], record);
+	tk_buf_release(&mark);
 }
 
 static void
 a_mark_only_rises_within_an_incarnation(void **state)
 {
 	struct tk_journal *journal = journal_of(*state);
-	struct tk_vault_mark mark;
+	struct tk_journal_number vote = {{{1}}, 6};
+	struct tk_buf mark = {0};
 
+	memset(&vote.vault_incarnation, 1, sizeof(vote.vault_incarnation));
 	assert_int_equal(tk_journal_site_mark(journal, "a", &mark, NULL), TK_ENOENT);
 	receipt(journal, head(1, 1, 1), "a", 1, 5);
 	receipt(journal, head(1, 2, 1), "a", 1, 4);
-	assert_int_equal(tk_journal_site_mark(journal, "a", &mark, NULL), TK_OK);
-	assert_int_equal(mark.receipt_counter, 5);
-	receipt(journal, head(1, 3, 1), "a", 2, 1);
-	assert_int_equal(tk_journal_site_mark(journal, "a", &mark, NULL), TK_OK);
-	assert_int_equal(mark.receipt_counter, 1);
-	assert_int_equal(mark.vault_incarnation.b[0], 2);
+	expect_mark(journal, 5);
+	assert_int_equal(tk_journal_add_vote(journal, "a", &vote, 6, "v", 1, NULL), TK_OK);
+	expect_mark(journal, 'v');
+	receipt(journal, head(1, 3, 1), "a", 2, 7);
+	expect_mark(journal, 7);
+	/* Given again by the new incarnation: what the old one signed. */
+	receipt(journal, head(1, 1, 1), "a", 1, 5);
+	expect_mark(journal, 7);
 	tk_journal_cleanup(&journal);
 }
 
@@ -164,7 +180,7 @@ receipts_are_listed_by_point_and_site(void **state)
 	struct tk_journal *journal = journal_of(*state);
 	struct tk_journal_receipt *rows = NULL;
 	char longest[65];
-	struct tk_vault_mark mark = {0};
+	struct tk_journal_number number = {0};
 	struct tk_head at = head(1, 1, 1);
 	size_t count;
 
@@ -181,7 +197,7 @@ receipts_are_listed_by_point_and_site(void **state)
 	free(rows);
 	memset(longest, 's', 64);
 	longest[64] = '\0';
-	assert_int_equal(tk_journal_add_receipt(journal, &domain, &at, longest, &mark, 0, "r", 1, NULL), TK_EINVAL);
+	assert_int_equal(tk_journal_add_receipt(journal, &domain, &at, longest, &number, 0, "r", 1, NULL), TK_EINVAL);
 	tk_journal_cleanup(&journal);
 }
 
@@ -208,16 +224,17 @@ a_site_whose_vault_was_made_anew_is_pinned_again(void **state)
 {
 	struct tk_journal *journal = journal_of(*state);
 	struct tk_head at = head(1, 1, 11);
-	struct tk_vault_mark mark = {{"old"}, 7}, got_mark;
+	struct tk_journal_number number = {{"old"}, 7};
+	struct tk_buf mark = {0};
 	struct tk_id id = {"site"}, got_id;
 	uint8_t key[TK_KEY_BYTES] = {1}, got[TK_KEY_BYTES];
 
 	assert_int_equal(tk_journal_forget_site(journal, "a", NULL), TK_ENOENT);
 	assert_int_equal(tk_journal_pin_site(journal, "a", &id, key, NULL), TK_OK);
 	assert_int_equal(tk_journal_pin_site(journal, "b", &id, key, NULL), TK_OK);
-	assert_int_equal(tk_journal_add_receipt(journal, &domain, &at, "a", &mark, 1, "r", 1, NULL), TK_OK);
+	assert_int_equal(tk_journal_add_receipt(journal, &domain, &at, "a", &number, 1, "r", 1, NULL), TK_OK);
 	assert_int_equal(tk_journal_forget_site(journal, "a", NULL), TK_OK);
-	assert_int_equal(tk_journal_site_mark(journal, "a", &got_mark, NULL), TK_ENOENT);
+	assert_int_equal(tk_journal_site_mark(journal, "a", &mark, NULL), TK_ENOENT);
 	key[0] = 2;
 	assert_int_equal(tk_journal_pin_site(journal, "a", &id, key, NULL), TK_OK);
 	assert_int_equal(tk_journal_site_key(journal, "b", &got_id, got, NULL), TK_OK);
@@ -309,10 +326,10 @@ add_many(void *arg)
 {
 	for (uint64_t i = 1; i <= 20; i++) {
 		struct tk_head at = {.epoch = 1, .sequence = i};
-		struct tk_vault_mark mark = {.receipt_counter = i};
+		struct tk_journal_number number = {.counter = i};
 
 		if (tk_journal_add_point(arg, &domain, &at, "r", 1, TK_POINT_JOURNALED, NULL) ||
-		    tk_journal_add_receipt(arg, &domain, &at, "a", &mark, 0, "r", 1, NULL))
+		    tk_journal_add_receipt(arg, &domain, &at, "a", &number, 0, "r", 1, NULL))
 			return arg;
 	}
 	return NULL;

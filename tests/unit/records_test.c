@@ -131,7 +131,7 @@ static void
 a_vote_comes_back_with_or_without_a_head(void **state)
 {
 	struct tk_vote rec = {.suite = TK_SUITE_AES, .domain = id_of(1), .site = id_of(2), .vault_incarnation = id_of(3), .epoch = 5,
-	    .grant = digest_of(8), .time_ns = 1};
+	    .counter = 12, .grant = digest_of(8), .time_ns = 1};
 	struct tk_vote back;
 	struct tk_buf buf = {0};
 
@@ -139,6 +139,7 @@ a_vote_comes_back_with_or_without_a_head(void **state)
 	assert_int_equal(tk_vote_seal(&rec, seed, &buf, NULL), TK_OK);
 	assert_int_equal(tk_vote_decode(buf.data, buf.len_bytes, &back, NULL), TK_OK);
 	assert_int_equal(back.head.epoch, 0);
+	assert_int_equal(back.counter, 12);
 	tk_buf_clear(&buf);
 	rec.head = (struct tk_head){4, 17, digest_of(6)};
 	assert_int_equal(tk_vote_seal(&rec, seed, &buf, NULL), TK_OK);

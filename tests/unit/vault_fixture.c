@@ -256,11 +256,10 @@ publish(struct vault_box *box, const struct tk_buf *record, struct tk_buf *recei
 	return rc;
 }
 
-void
-publish_small(struct vault_box *box, uint64_t sequence, struct tk_head *at, struct tk_receipt *receipt)
+static void
+publish_any_small(struct vault_box *box, uint64_t sequence, struct tk_head *at, struct tk_buf *receipt)
 {
-	struct tk_buf record = {0}, bytes = {0};
-	struct tk_receipt decoded;
+	struct tk_buf record = {0};
 	struct made_pack pack;
 	const struct made_pack *packs[] = {&pack};
 	struct tk_head own;
@@ -268,11 +267,44 @@ publish_small(struct vault_box *box, uint64_t sequence, struct tk_head *at, stru
 	make_small_pack(box, &pack);
 	assert_int_equal(send_pack(box, &pack, NULL), TK_OK);
 	make_point(box, sequence, &pack, 1, packs, 1, &record, at ? at : &own);
-	assert_int_equal(publish(box, &record, &bytes, NULL), TK_OK);
-	assert_int_equal(tk_receipt_decode(bytes.data, bytes.len_bytes, receipt ? receipt : &decoded, NULL), TK_OK);
+	assert_int_equal(publish(box, &record, receipt, NULL), TK_OK);
 	made_pack_release(&pack);
 	tk_buf_release(&record);
+}
+
+void
+publish_small(struct vault_box *box, uint64_t sequence, struct tk_head *at, struct tk_receipt *receipt)
+{
+	struct tk_buf bytes = {0};
+	struct tk_receipt decoded;
+
+	publish_any_small(box, sequence, at, &bytes);
+	assert_int_equal(tk_receipt_decode(bytes.data, bytes.len_bytes, receipt ? receipt : &decoded, NULL), TK_OK);
 	tk_buf_release(&bytes);
+}
+
+void
+publish_small_record(struct vault_box *box, uint64_t sequence, struct tk_buf *receipt)
+{
+	tk_buf_clear(receipt);
+	publish_any_small(box, sequence, NULL, receipt);
+}
+
+void
+show_marks(struct vault_box *box, const struct tk_buf *const *records, size_t count, struct tk_store_state *now)
+{
+	struct tk_marks *marks = calloc(1, sizeof(*marks));
+	struct tk_buf list = {0};
+
+	assert_non_null(marks);
+	for (size_t i = 0; i < count; i++) {
+		assert_int_equal(tk_mark_decode(records[i]->data, records[i]->len_bytes, &marks->mark[i], NULL), TK_OK);
+		marks->count++;
+	}
+	assert_int_equal(tk_marks_encode(marks, &list, NULL), TK_OK);
+	assert_int_equal(tk_vault_state(box->vault, &box->domain, &list, now, NULL), TK_OK);
+	tk_buf_release(&list);
+	free(marks);
 }
 
 void

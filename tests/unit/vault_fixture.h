@@ -4,6 +4,7 @@
 
 #include "tests/unit/scratch.h"
 
+#include "engine/vault/marks.h"
 #include "engine/vault/vault.h"
 
 struct vault_box {
@@ -61,6 +62,10 @@ void make_any_point(struct vault_box *box, struct tk_point *point, const uint8_t
 enum tk_rc publish(struct vault_box *box, const struct tk_buf *record, struct tk_buf *receipt, struct tk_pack_names *missing);
 /* Makes and stores a small pack and publishes a point over it: must succeed. *receipt may be NULL. */
 void publish_small(struct vault_box *box, uint64_t sequence, struct tk_head *at, struct tk_receipt *receipt);
+/* As publish_small; the receipt's record goes to *receipt (cleared first). */
+void publish_small_record(struct vault_box *box, uint64_t sequence, struct tk_buf *receipt);
+/* Shows the vault one promise, or several, and gives its state. */
+void show_marks(struct vault_box *box, const struct tk_buf *const *records, size_t count, struct tk_store_state *now);
 /* A grant for an epoch, signed by the operator unless `signer_seed`; fills *grant's digest. */
 void make_grant(struct vault_box *box, uint64_t epoch, const uint8_t *signer_seed, struct tk_grant *grant, struct tk_buf *record);
 

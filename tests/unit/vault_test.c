@@ -238,51 +238,6 @@ slots_and_configuration_come_back(void **state)
 }
 
 static void
-a_vault_that_was_rolled_back_serves_reads_only_until_it_is_readmitted(void **state)
-{
-	struct vault_box *box = *state;
-	struct tk_store_state now;
-	struct tk_vault_mark mark;
-	struct tk_receipt last;
-	struct tk_buf vote = {0};
-	struct tk_id old;
-
-	publish_small(box, 1, NULL, NULL);
-	box_close(box);
-	box_shell(box, "cp -a \"$1\" \"$1.copy\"");
-	box_open(box);
-	publish_small(box, 2, NULL, &last);
-	box_close(box);
-	box_shell(box, "rm -r \"$1\"; mv \"$1.copy\" \"$1\"");
-	box_open(box);
-	mark = (struct tk_vault_mark){last.vault_incarnation, last.counter - 1};
-	assert_int_equal(tk_vault_state(box->vault, &box->domain, &mark, &now, NULL), TK_OK);
-	assert_false(now.read_only);
-	mark.receipt_counter = last.counter;
-	assert_int_equal(tk_vault_state(box->vault, &box->domain, &mark, &now, NULL), TK_OK);
-	assert_true(now.read_only);
-	assert_int_equal(now.head.sequence, 1);
-
-	/* Durably so. */
-	box_close(box);
-	box_open(box);
-	assert_int_equal(tk_vault_vote(box->vault, box->grant.data, box->grant.len_bytes, &vote, NULL), TK_EBEHIND);
-	assert_int_equal(tk_vault_state(box->vault, &box->domain, NULL, &now, NULL), TK_OK);
-	assert_true(now.read_only);
-	old = now.vault_incarnation;
-	assert_int_equal(tk_vault_readmit(box->vault, NULL), TK_OK);
-	box_close(box);
-	box_open(box);
-	assert_int_equal(tk_vault_state(box->vault, &box->domain, &mark, &now, NULL), TK_OK);
-	assert_false(now.read_only);
-	assert_memory_not_equal(&old, &now.vault_incarnation, sizeof(old));
-	memset(&mark.vault_incarnation, 1, sizeof(mark.vault_incarnation));
-	assert_int_equal(tk_vault_state(box->vault, &box->domain, &mark, &now, NULL), TK_OK);
-	assert_true(now.read_only);
-	tk_buf_release(&vote);
-}
-
-static void
 a_reader_needs_no_lock_and_no_index(void **state)
 {
 	struct vault_box *box = *state;
@@ -358,7 +313,6 @@ main(void)
 		IN_BOX(every_changed_byte_of_a_pack_is_noticed_on_arrival),
 		IN_BOX(verify_all_names_what_is_damaged),
 		IN_BOX(slots_and_configuration_come_back),
-		IN_BOX(a_vault_that_was_rolled_back_serves_reads_only_until_it_is_readmitted),
 		IN_BOX(a_reader_needs_no_lock_and_no_index),
 		IN_BOX(a_session_stores_a_pack_from_a_file),
 	};

@@ -12,6 +12,7 @@
 #include "engine/crypto/hash.h"
 #include "engine/vault/content_digest.h"
 #include "engine/vault/keycore.h"
+#include "engine/vault/marks.h"
 #include "engine/vault/packcore.h"
 #include "engine/vault/recordio.h"
 
@@ -173,13 +174,27 @@ add_point(struct vectors *v, struct tk_grant *grant, struct tk_pack_ident *ident
 	*at = point.at;
 }
 
+/* What a site was told of two others: the vote of one, the receipt of the other. */
+static void
+add_marks(struct vectors *v)
+{
+	struct tk_marks *marks = calloc(1, sizeof(*marks));
+
+	assert_non_null(marks);
+	for (size_t i = 0; i < v->count; i++)
+		if (strcmp(v->list[i].name, "vote") == 0 || strcmp(v->list[i].name, "receipt") == 0)
+			assert_int_equal(tk_mark_decode(v->list[i].bytes.data, v->list[i].bytes.len_bytes, &marks->mark[marks->count++], NULL), TK_OK);
+	assert_int_equal(tk_marks_encode(marks, add(v, "marks"), NULL), TK_OK);
+	free(marks);
+}
+
 static void
 add_promises(struct vectors *v, struct tk_pack_ident *ident)
 {
 	struct tk_genesis genesis = {.suite = TK_SUITE_AES, .domain = domain_keys.domain, .source = ring.source, .incarnation = incarnation,
 	    .source_name = "source", .created_ns = 1};
 	struct tk_grant grant = {.suite = TK_SUITE_AES, .domain = domain_keys.domain, .incarnation = incarnation, .epoch = 1, .created_ns = 1};
-	struct tk_vote vote = {.suite = TK_SUITE_AES, .domain = domain_keys.domain, .site = site, .vault_incarnation = vault_incarnation,
+	struct tk_vote vote = {.suite = TK_SUITE_AES, .domain = domain_keys.domain, .site = site, .vault_incarnation = vault_incarnation, .counter = 41,
 	    .epoch = 1, .time_ns = 1};
 	struct tk_receipt receipt = {.suite = TK_SUITE_AES, .domain = domain_keys.domain, .site = site, .vault_incarnation = vault_incarnation,
 	    .site_name = "east", .counter = 1, .promised_epoch = 1, .time_ns = 1};
@@ -192,6 +207,7 @@ add_promises(struct vectors *v, struct tk_pack_ident *ident)
 	assert_int_equal(tk_vote_seal(&vote, site_seed, add(v, "vote"), NULL), TK_OK);
 	add_point(v, &grant, ident, &receipt.at);
 	assert_int_equal(tk_receipt_seal(&receipt, site_seed, add(v, "receipt"), NULL), TK_OK);
+	add_marks(v);
 }
 
 static char conf_name[] = "twinkeep.conf";
@@ -321,6 +337,8 @@ records_are_still_read(void **state)
 	struct tk_grant grant_out;
 	struct tk_vote vote_out;
 	struct tk_receipt receipt_out;
+	struct tk_buf list = golden("marks");
+	struct tk_marks *marks = calloc(1, sizeof(*marks));
 
 	(void)state;
 	fill_fixed(TK_SUITE_AES);
@@ -339,6 +357,12 @@ records_are_still_read(void **state)
 	tk_buf_release(&genesis);
 	tk_buf_release(&grant);
 	tk_buf_release(&vote);
+	assert_non_null(marks);
+	assert_int_equal(tk_marks_decode(list.data, list.len_bytes, marks, NULL), TK_OK);
+	assert_int_equal(marks->count, 2);
+	assert_int_equal(marks->mark[0].counter, 41);
+	free(marks);
+	tk_buf_release(&list);
 	tk_buf_release(&receipt);
 }
 

@@ -1,0 +1,135 @@
+/* A site that was set back: noticed by whoever the others told of its promises, and what it gave before counts no more. */
+#include "tests/unit/unit.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "tests/unit/job_fixture.h"
+#include "tests/unit/tree_kit.h"
+
+static int
+three_sites(void **state)
+{
+	struct dice dice = {11};
+	struct job_box *box;
+
+	if (job_setup(state))
+		return -1;
+	box = *state;
+	job_add_sites(box, 3);
+	box->receipts_wanted = 2;
+	tree_fill(box->tree, &dice);
+	return 0;
+}
+
+static void
+set_back(struct job_box *box, struct dice *dice)
+{
+	job_backup_ok(box);
+	job_close(box);
+	job_shell(box, "cp -a \"$4/s0\" \"$4/old\"");
+	tree_edit(box->tree, dice, 4);
+	job_backup_ok(box);
+	job_close(box);
+	job_shell(box, "rm -r \"$4/s0\"; mv \"$4/old\" \"$4/s0\"");
+	tree_edit(box->tree, dice, 4);
+}
+
+/* The run goes on with the others; site 0 is found out. */
+static void
+expect_found_out(struct job_box *box)
+{
+	struct tk_err err;
+
+	if (job_backup(box, &err))
+		fail_msg("backup: %s", err.text);
+	assert_true(box->result.ack_met);
+	assert_false(box->result.sites[0].has_receipt);
+	assert_int_equal(box->result.sites[0].failure.rc, TK_EBEHIND);
+	assert_true(box->result.sites[1].has_receipt);
+	assert_true(box->result.sites[2].has_receipt);
+}
+
+static void
+its_writer_notices_a_vault_that_was_set_back(void **state)
+{
+	struct job_box *box = *state;
+	struct dice dice = {1};
+
+	set_back(box, &dice);
+	expect_found_out(box);
+}
+
+static void
+a_writer_that_knows_nothing_notices_it_through_the_other_sites(void **state)
+{
+	struct job_box *box = *state;
+	struct dice dice = {2};
+
+	set_back(box, &dice);
+	job_shell(box, "rm -r \"$2\"");
+	expect_found_out(box);
+	assert_int_equal(box->result.epoch_won, 2);
+}
+
+static void
+a_forgotten_vote_is_noticed_through_the_other_sites(void **state)
+{
+	struct job_box *box = *state;
+	struct dice dice = {3};
+
+	job_backup_ok(box);
+	job_close(box);
+	job_shell(box, "cp -a \"$4/s0\" \"$4/old\"; rm -r \"$2\"");
+	/* All three vote for a new epoch; its point reaches none of them. */
+	for (size_t i = 0; i < 3; i++)
+		atomic_store(&box->sites[i].plan.publish_rc, TK_EUNREACH);
+	assert_int_not_equal(job_backup(box, NULL), TK_OK);
+	for (size_t i = 0; i < 3; i++)
+		atomic_store(&box->sites[i].plan.publish_rc, TK_OK);
+	job_close(box);
+	job_shell(box, "rm -r \"$4/s0\" \"$2\"; mv \"$4/old\" \"$4/s0\"");
+	tree_edit(box->tree, &dice, 4);
+	expect_found_out(box);
+}
+
+static void
+a_receipt_of_a_site_that_was_set_back_since_does_not_count(void **state)
+{
+	struct job_box *box = *state;
+
+	/* Its vote and its receipt were given; then it is set back. */
+	box->receipts_wanted = 3;
+	atomic_store(&box->sites[0].plan.behind_after, 2);
+	assert_int_equal(job_backup(box, NULL), TK_OK);
+	assert_false(box->result.ack_met);
+	assert_false(box->result.sites[0].has_receipt);
+	assert_int_equal(box->result.sites[0].failure.rc, TK_EBEHIND);
+}
+
+static void
+a_vote_of_a_site_that_was_set_back_since_does_not_count(void **state)
+{
+	struct job_box *box = *state;
+
+	atomic_store(&box->sites[0].plan.behind_after, 1);
+	atomic_store(&box->sites[1].plan.behind_after, 1);
+	assert_int_equal(job_backup(box, NULL), TK_EUNREACH);
+	atomic_store(&box->sites[1].plan.behind_after, 0);
+	assert_int_equal(job_backup(box, NULL), TK_OK);
+	assert_true(box->result.ack_met);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(its_writer_notices_a_vault_that_was_set_back, three_sites, job_teardown),
+		cmocka_unit_test_setup_teardown(a_writer_that_knows_nothing_notices_it_through_the_other_sites, three_sites, job_teardown),
+		cmocka_unit_test_setup_teardown(a_forgotten_vote_is_noticed_through_the_other_sites, three_sites, job_teardown),
+		cmocka_unit_test_setup_teardown(a_receipt_of_a_site_that_was_set_back_since_does_not_count, three_sites, job_teardown),
+		cmocka_unit_test_setup_teardown(a_vote_of_a_site_that_was_set_back_since_does_not_count, three_sites, job_teardown),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

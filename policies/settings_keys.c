@@ -38,8 +38,8 @@ const struct tk_config_key tk_config_key_table[] = {
 	TOP("state", state_dir, "directory", TK_KEY_DIR, "", 0, 0,
 		"Where catalog, journal and spool are kept. Empty: /var/lib/twinkeep for the home /etc/twinkeep, else the directory state below the home."),
 	TOP("spool_max", spool_max_bytes, "size", TK_KEY_SIZE, "20G", KIB(65536), INT64_MAX,
-		"How much the spool may hold for sites that are slow or away; beyond it they catch up from their peers. A run in progress "
-		"needs room for all that it stores besides: its packs stay until the point is published."),
+		"How much the spool of a dataset may hold, in a run and after it; or half of what its disk has room for, if that is less. When it is full, what enough sites "
+		"hold leaves it, and a site that is slow or away catches up from the others; a run waits for the sites that its ack rule needs."),
 	TOP("log_level", log_level, "error|warn|info|debug", TK_KEY_CHOICE, "info", 0, 0,
 		"What is logged."),
 	TOP("threads", threads, "number", TK_KEY_NUMBER, "0", 0, 1024,

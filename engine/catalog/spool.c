@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "engine/base/hex.h"
@@ -17,7 +18,8 @@
 
 #define HEX_LEN (2 * sizeof(struct tk_pack_name))
 #define TMP_SUFFIX ".tmp"
-#define NAME_MAX_BYTES (HEX_LEN + sizeof(TMP_SUFFIX))
+#define AWAY_SUFFIX ".away"
+#define NAME_MAX_BYTES (HEX_LEN + sizeof(AWAY_SUFFIX))
 
 struct tk_spool {
 	int dirfd;
@@ -35,14 +37,24 @@ pack_file(const struct tk_pack_name *name, const char *suffix, char dst[NAME_MAX
 	memcpy(dst + HEX_LEN, suffix, strlen(suffix) + 1);
 }
 
+/* ctx: the suffix. */
 static bool
-is_finished(void *ctx, const char *name)
+has_not(void *ctx, const char *name)
 {
+	const char *suffix = ctx;
 	size_t len = strlen(name);
-	size_t tail = sizeof(TMP_SUFFIX) - 1;
+	size_t tail = strlen(suffix);
 
-	(void)ctx;
-	return len < tail || strcmp(name + len - tail, TMP_SUFFIX) != 0;
+	return len < tail || strcmp(name + len - tail, suffix) != 0;
+}
+
+static enum tk_rc
+sweep(struct tk_spool *spool, const char *suffix, struct tk_err *err)
+{
+	char text[sizeof(AWAY_SUFFIX)];
+
+	(void)snprintf(text, sizeof(text), "%s", suffix);
+	return tk_domain_dir_sweep(spool->dirfd, has_not, text, err);
 }
 
 enum tk_rc
@@ -55,7 +67,7 @@ tk_spool_open(const char *state_dir, const struct tk_id *domain, struct tk_spool
 		return tk_err_set(err, TK_ENOMEM, "no memory for the spool");
 	spool->dirfd = -1;
 	if ((rc = tk_domain_dir_open(state_dir, domain, "spool", &spool->dirfd, err)) ||
-	    (rc = tk_domain_dir_sweep(spool->dirfd, is_finished, NULL, err)))
+	    (rc = sweep(spool, TMP_SUFFIX, err)))
 		return tk_err_context(err, rc, "opening the spool");
 	*out = spool;
 	spool = NULL;
@@ -145,6 +157,37 @@ tk_spool_remove(struct tk_spool *spool, const struct tk_pack_name *name, struct 
 	return TK_OK;
 }
 
+enum tk_rc
+tk_spool_send_away(struct tk_spool *spool, const struct tk_pack_name *name, struct tk_err *err)
+{
+	TK_AUTO(tk_fd_cleanup) int fd = -1;
+	char file[NAME_MAX_BYTES];
+
+	pack_file(name, AWAY_SUFFIX, file);
+	fd = openat(spool->dirfd, file, O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+	/* On a full disk the pack goes without a note. */
+	if (fd < 0 && errno != ENOSPC && errno != EDQUOT)
+		return tk_err_errno(err, TK_EIO, "creating %s in the spool", file);
+	return tk_spool_remove(spool, name, err);
+}
+
+enum tk_rc
+tk_spool_forget_away(struct tk_spool *spool, struct tk_err *err)
+{
+	return sweep(spool, AWAY_SUFFIX, err);
+}
+
+enum tk_rc
+tk_spool_room(struct tk_spool *spool, uint64_t *free_bytes, struct tk_err *err)
+{
+	struct statvfs fs;
+
+	if (fstatvfs(spool->dirfd, &fs) < 0)
+		return tk_err_errno(err, TK_EIO, "looking for room in the spool");
+	*free_bytes = (uint64_t)fs.f_bavail * fs.f_frsize;
+	return TK_OK;
+}
+
 static int
 by_age(const void *left, const void *right)
 {
@@ -196,21 +239,26 @@ collect(const struct tk_spool *spool, struct tk_dirlist *files, struct tk_buf *r
 	return rc;
 }
 
+static enum tk_rc
+read_names(const struct tk_spool *spool, struct tk_dirlist *files, struct tk_err *err)
+{
+	TK_AUTO(tk_fd_cleanup) int fd = openat(spool->dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	return fd < 0 ? tk_err_errno(err, TK_EIO, "reading the spool") : tk_dirlist_read(files, fd, NULL, err);
+}
+
 enum tk_rc
 tk_spool_list(struct tk_spool *spool, struct tk_pack_name **names, size_t *count, uint64_t *total_bytes, struct tk_err *err)
 {
 	TK_AUTO(tk_dirlist_release) struct tk_dirlist files;
 	TK_AUTO(tk_buf_release) struct tk_buf rows;
-	TK_AUTO(tk_fd_cleanup) int fd = openat(spool->dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	struct spooled row;
 	enum tk_rc rc;
 
 	tk_dirlist_init(&files);
 	tk_buf_init(&rows, 0);
 	*total_bytes = 0;
-	if (fd < 0)
-		return tk_err_errno(err, TK_EIO, "reading the spool");
-	if ((rc = tk_dirlist_read(&files, fd, NULL, err)) || (rc = collect(spool, &files, &rows, total_bytes, err)))
+	if ((rc = read_names(spool, &files, err)) || (rc = collect(spool, &files, &rows, total_bytes, err)))
 		return rc;
 	*count = rows.len_bytes / sizeof(row);
 	*names = calloc(*count ? *count : 1, sizeof(**names));
@@ -222,5 +270,47 @@ tk_spool_list(struct tk_spool *spool, struct tk_pack_name **names, size_t *count
 		memcpy(&row, rows.data + i * sizeof(row), sizeof(row));
 		(*names)[i] = row.name;
 	}
+	return TK_OK;
+}
+
+/* Is this the note of a pack that is not here? A crash may have left both: then the pack counts. */
+static bool
+is_away(const struct tk_spool *spool, const char *file, struct tk_pack_name *name)
+{
+	char hex[HEX_LEN + 1];
+
+	if (strlen(file) != HEX_LEN + sizeof(AWAY_SUFFIX) - 1 || strcmp(file + HEX_LEN, AWAY_SUFFIX) != 0)
+		return false;
+	memcpy(hex, file, HEX_LEN);
+	hex[HEX_LEN] = '\0';
+	return tk_hex_decode(hex, name->b, sizeof(name->b), NULL) == TK_OK && faccessat(spool->dirfd, hex, F_OK, AT_SYMLINK_NOFOLLOW) < 0;
+}
+
+enum tk_rc
+tk_spool_list_away(struct tk_spool *spool, struct tk_pack_name **names, size_t *count, struct tk_err *err)
+{
+	TK_AUTO(tk_dirlist_release) struct tk_dirlist files;
+	TK_AUTO(tk_buf_release) struct tk_buf found;
+	struct tk_pack_name name;
+	const char *file;
+	enum tk_rc rc;
+
+	tk_dirlist_init(&files);
+	tk_buf_init(&found, 0);
+	rc = read_names(spool, &files, err);
+	while (!rc && (file = tk_dirlist_peek(&files))) {
+		if (is_away(spool, file, &name))
+			rc = tk_buf_put(&found, &name, sizeof(name), err);
+		if (!rc)
+			rc = tk_dirlist_advance(&files, err);
+	}
+	if (rc)
+		return rc;
+	*count = found.len_bytes / sizeof(name);
+	*names = malloc(found.len_bytes + 1);
+	if (!*names)
+		return tk_err_set(err, TK_ENOMEM, "no memory for the list of the spool");
+	if (*count)
+		memcpy(*names, found.data, found.len_bytes);
 	return TK_OK;
 }

@@ -34,6 +34,7 @@ run_close(struct tk_backup *run)
 	/* The packer's writer may still be telling the sites of packs: it ends before them. */
 	tk_packer_cleanup(&run->packer);
 	tk_sites_cleanup(&run->sites);
+	tk_stock_cleanup(&run->stock);
 	tk_catalog_writer_cleanup(&run->writer);
 	tk_fetch_cleanup(&run->fetch);
 	tk_dedup_cleanup(&run->dedup);
@@ -43,7 +44,8 @@ run_close(struct tk_backup *run)
 	tk_journal_cleanup(&run->journal);
 	tk_packtab_cleanup(&run->packs);
 	tk_epoch_release(&run->verdict.epoch);
-	tk_leftovers_release(&run->left);
+	free(run->left.list);
+	free(run->spooled);
 	tk_page_info_release(&run->root);
 	tk_point_release(&run->point);
 	tk_buf_release(&run->record);
@@ -57,7 +59,7 @@ open_sites(struct tk_backup *run, struct tk_err *err)
 	const struct tk_backup_opts *opts = run->opts;
 	struct tk_sites_opts sites = {.sites = opts->sites, .count = opts->site_count, .domain = &opts->domain, .incarnation = &opts->incarnation,
 				      .genesis = opts->genesis,
-				      .journal = run->journal, .spool = run->spool, .prepare = opts->prepare_site,
+				      .journal = run->journal, .spool = run->spool, .stock = run->stock, .prepare = opts->prepare_site,
 				      .prepare_ctx = opts->prepare_ctx, .log = opts->log};
 	struct tk_epoch_opts epoch = {.site_count = opts->site_count, .journal = run->journal, .domain = &opts->domain, .ring = opts->ring,
 				      .incarnation = &opts->incarnation, .first_grant = opts->first_grant, .votes_suffice = opts->votes_suffice,
@@ -76,12 +78,26 @@ open_sites(struct tk_backup *run, struct tk_err *err)
 	return rc;
 }
 
-static void
-on_pack(void *ctx, const struct tk_pack_ident *ident)
+static enum tk_rc
+on_pack(void *ctx, const struct tk_pack_ident *ident, struct tk_err *err)
+{
+	struct tk_backup *run = ctx;
+	size_t item;
+	enum tk_rc rc = tk_stock_add(run->stock, TK_STOCK_NEW, &ident->name, ident->len_bytes, &item, err);
+
+	if (rc)
+		return rc;
+	tk_sites_send_pack(run->sites, item);
+	return tk_stock_wait_room(run->stock, err);
+}
+
+static enum tk_rc
+on_full(void *ctx, struct tk_err *err)
 {
 	struct tk_backup *run = ctx;
 
-	tk_sites_send_pack(run->sites, &ident->name);
+	tk_log_event(run->opts->log, TK_LOG_WARN, "spool", "reason=\"the disk is full\"");
+	return tk_stock_wait_less(run->stock, err);
 }
 
 /* A chunk was found in a pack that an interrupted run left: the pack goes out with this point. */
@@ -89,13 +105,10 @@ static void
 on_reuse(void *ctx, struct tk_blob_ref ref)
 {
 	struct tk_backup *run = ctx;
+	const struct tk_leftover *left = tk_run_leftover(run, ref.pack);
 
-	for (size_t i = 0; i < run->left.count; i++) {
-		if (run->left.numbers[i] != ref.pack || run->left.used[i])
-			continue;
-		run->left.used[i] = true;
-		tk_sites_send_pack(run->sites, &run->left.idents[i].name);
-	}
+	if (left && tk_stock_use(run->stock, left->item))
+		tk_sites_send_pack(run->sites, left->item);
 }
 
 static enum tk_rc
@@ -104,7 +117,7 @@ open_pipeline(struct tk_backup *run, struct tk_err *err)
 	const struct tk_backup_opts *opts = run->opts;
 	struct tk_packer_opts packer = {.keys = run->keys, .suite = opts->ring->suite, .incarnation = opts->incarnation, .packs = run->packs,
 					.spool = run->spool, .codec = opts->codec, .level = opts->level, .threads = opts->threads,
-					.pack_plain_bytes = opts->pack_plain_bytes, .on_pack = on_pack, .ctx = run};
+					.pack_plain_bytes = tk_run_pack_bytes(run), .on_pack = on_pack, .on_full = on_full, .ctx = run};
 	struct tk_ingest_opts ingest = {.suite = opts->ring->suite, .keys = run->keys, .packs = run->packs, .dedup = run->dedup,
 					.local = run->local, .remote = tk_fetch_source(run->fetch), .segment_bytes = opts->segment_bytes,
 					.chunk_min_bytes = opts->chunk_min_bytes, .chunk_avg_bytes = opts->chunk_avg_bytes,
@@ -186,7 +199,7 @@ run_all(struct tk_backup *run, struct tk_err *err)
 		return rc;
 	if (run->opts->dry_run)
 		return dry_run(run, err);
-	if ((rc = open_sites(run, err)) || (rc = tk_run_step(run, "epoch-settled", err)) || (rc = tk_run_settle_past(run, err)) ||
+	if ((rc = tk_run_take_stock(run, err)) || (rc = open_sites(run, err)) || (rc = tk_run_step(run, "epoch-settled", err)) || (rc = tk_run_settle_past(run, err)) ||
 	    (rc = tk_run_step(run, "past-settled", err)) || (rc = tk_run_settle_catalog(run, err)) ||
 	    (rc = tk_run_step(run, "catalog-settled", err)) || (rc = open_pipeline(run, err)) || (rc = scan(run, err)) || (rc = tk_run_make_point(run, err)) || (rc = tk_run_publish(run, err)))
 		return rc;
@@ -208,6 +221,8 @@ run_once(const struct tk_backup_opts *opts, struct tk_backup_result *result, boo
 		rc = tk_err_set(err, result->sites ? TK_ECONFIG : TK_ENOMEM, "dataset %s has no key or no site", opts->dataset_name);
 	else
 		rc = run_all(&run, err);
+	if (rc && run.stock)
+		tk_stock_stop(run.stock);
 	if (rc && run.sites)
 		tk_sites_stop(run.sites);
 	*damaged = rc == TK_ECORRUPT && run.has_current && result->point.epoch == 0;

@@ -42,7 +42,9 @@ struct tk_backup_opts {
 	unsigned retries;
 	enum tk_trust_rule trust;
 	int64_t reread_period_s;
-	uint64_t spool_max_bytes;             /* kept for sites that are behind; 0: no bound */
+	uint64_t spool_max_bytes;             /* the spool's bound, in the run and after it; 0: none */
+	int64_t spool_grace_ms;               /* how long a full spool waits for sites that the ack rule does not need; 0: 30 s */
+	int64_t spool_wait_ms;                /* how long it may stand still before the run gives up; 0: an hour */
 	bool dry_run;
 
 	/* Sizes that tests make tiny; 0: the defaults. */
@@ -50,7 +52,7 @@ struct tk_backup_opts {
 	size_t chunk_min_bytes, chunk_avg_bytes, chunk_max_bytes;
 	int64_t racy_ms;                      /* a change this near to the scan's start is looked at again next time; 0: 2 s */
 
-	/* The ack rule, decided outside (policies/ack.h). */
+	/* The ack rule, decided outside (policies/ack.h); any thread. */
 	void (*judge)(void *ctx, const bool *has_receipt, size_t count, bool *met, bool *safe);
 	bool (*votes_suffice)(void *ctx, const bool *voted, size_t count);
 	void *judge_ctx;

@@ -18,8 +18,8 @@ collect_packs(struct tk_backup *run, const struct tk_pack_ident *made, size_t ma
 	for (size_t i = 0; i < made_count; i++)
 		point->packs[point->pack_count++] = made[i];
 	for (size_t i = 0; i < run->left.count; i++)
-		if (run->left.used[i])
-			point->packs[point->pack_count++] = run->left.idents[i];
+		if (tk_stock_is_used(run->stock, run->left.list[i].item))
+			point->packs[point->pack_count++] = run->left.list[i].ident;
 	for (size_t i = 0; i < point->pack_count; i++)
 		run->result->stored_bytes += point->packs[i].len_bytes;
 	return TK_OK;
@@ -78,7 +78,7 @@ write_next(struct tk_backup *run, struct tk_err *err)
 }
 
 /*
- * The order that makes a crash harmless: packs are complete and fsynced in the spool (packer), the spool's directory is fsynced, the cached pages and `next` are fsynced, and
+ * The order that makes a crash harmless: packs are complete and fsynced in the spool (packer) or durable at sites (stock), the spool's directory is fsynced, the cached pages and `next` are fsynced, and
  * only then the point is journaled. From there on it is sent byte for byte, or abandoned.
  */
 enum tk_rc
@@ -88,7 +88,8 @@ tk_run_make_point(struct tk_backup *run, struct tk_err *err)
 	size_t made_count = 0;
 	enum tk_rc rc;
 
-	if ((rc = tk_packer_finish(run->packer, &made, &made_count, err)) || (rc = tk_run_step(run, "packs-complete", err)) ||
+	if ((rc = tk_packer_finish(run->packer, &made, &made_count, err)) || (rc = tk_stock_check(run->stock, err)) ||
+	    (rc = tk_run_step(run, "packs-complete", err)) ||
 	    (rc = collect_packs(run, made, made_count, err)) || (rc = seal_point(run, err)) || (rc = tk_spool_sync(run->spool, err)) ||
 	    (rc = tk_run_step(run, "spool-synced", err)) || (rc = write_next(run, err)) || (rc = tk_run_step(run, "next-written", err)) ||
 	    (rc = tk_journal_add_point(run->journal, &run->opts->domain, &run->point.at, run->record.data, run->record.len_bytes,

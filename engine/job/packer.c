@@ -8,7 +8,6 @@
 
 #define PACK_PLAIN_DEFAULT (64u << 20)
 #define MIXED_PACK_BYTES (1u << 20)
-#define META_PACK_PLAIN_BYTES (64u << 20)
 #define CONTENT_ROWS_MAX 200000u
 #define PACK_BLOBS_SOFT_MAX 60000u
 /* Blobs numbered after an open one wait for it at the writer: no more than this many, far fewer than the pool holds. */
@@ -191,7 +190,7 @@ meta_target(struct tk_packer *packer, struct tk_pack_out **target, struct tk_err
 	*target = packer->placed;
 	if (*target)
 		return TK_OK;
-	if (packer->meta_pack && is_full(packer, packer->meta_pack, META_PACK_PLAIN_BYTES) && (rc = end_pack(packer, &packer->meta_pack, err)))
+	if (packer->meta_pack && is_full(packer, packer->meta_pack, packer->opts.pack_plain_bytes) && (rc = end_pack(packer, &packer->meta_pack, err)))
 		return rc;
 	if (!packer->meta_pack) {
 		bool mixed = packer->first_pack || (packer->data_pack && packer->data_pack->head.type == TK_PACK_MIXED &&

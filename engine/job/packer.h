@@ -31,8 +31,10 @@ struct tk_packer_opts {
 	unsigned threads;                     /* that seal, and that call at most; at least 1 */
 	uint32_t pack_plain_bytes;            /* a pack ends once it holds this much plain data; 0: 64 MiB */
 	uint32_t blob_plain_bytes;            /* a data blob's size; 0: 1 MiB */
-	/* Called by the writer thread for every complete pack, in order of completion. */
-	void (*on_pack)(void *ctx, const struct tk_pack_ident *ident);
+	/* Called by the writer thread for every complete pack, in order of completion. It may wait: nothing is written meanwhile, and adding ends up waiting too. */
+	enum tk_rc (*on_pack)(void *ctx, const struct tk_pack_ident *ident, struct tk_err *err);
+	/* Called by the writer thread when the disk is full: waits until some of it was freed (TK_OK: the write is tried again), or says why not. May be NULL. */
+	enum tk_rc (*on_full)(void *ctx, struct tk_err *err);
 	void *ctx;
 };
 

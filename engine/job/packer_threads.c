@@ -92,33 +92,46 @@ add_ident(struct tk_packer *packer, const struct tk_pack_ident *ident, struct tk
 }
 
 static enum tk_rc
-complete_pack(struct tk_packer *packer, struct tk_pack_out *pack, struct tk_err *err)
+complete_pack(struct tk_packer *packer, struct tk_pack_out *pack, const struct tk_pack_ident *ident, struct tk_err *err)
 {
-	struct tk_pack_ident ident;
-	enum tk_rc rc;
+	enum tk_rc rc = tk_spool_complete(packer->opts.spool, &pack->head.name, pack->fd, err);
 
-	if ((rc = tk_pack_file_finish(pack->file, &ident, err)) ||
-	    (rc = tk_spool_complete(packer->opts.spool, &pack->head.name, pack->fd, err)))
+	if (rc)
 		return rc;
 	close(pack->fd);
 	pack->fd = -1;
 	tk_pack_file_cleanup(&pack->file);
+	if (packer->opts.on_pack && (rc = packer->opts.on_pack(packer->opts.ctx, ident, err)))
+		return rc;
 	pthread_mutex_lock(&packer->lock);
-	rc = add_ident(packer, &ident, err);
+	rc = add_ident(packer, ident, err);
 	pthread_mutex_unlock(&packer->lock);
-	if (!rc && packer->opts.on_pack)
-		packer->opts.on_pack(packer->opts.ctx, &ident);
 	return rc;
+}
+
+/* What fails leaves the pack as it was. */
+static enum tk_rc
+write_once(struct tk_blob_job *job, struct tk_pack_ident *ident, struct tk_err *err)
+{
+	if (job->kind == TK_JOB_END_OF_PACK)
+		return tk_pack_file_finish(job->pack->file, ident, err);
+	return tk_pack_file_append(job->pack->file, job->blob, &job->info, job->sealed.data, job->refs, job->ref_count, err);
 }
 
 static enum tk_rc
 write_job(struct tk_packer *packer, struct tk_blob_job *job, struct tk_err *err)
 {
-	struct tk_pack_out *pack = job->pack;
+	struct tk_pack_ident ident;
+	struct tk_err full;
+	enum tk_rc rc;
 
-	if (job->kind == TK_JOB_END_OF_PACK)
-		return complete_pack(packer, pack, err);
-	return tk_pack_file_append(pack->file, job->blob, &job->info, job->sealed.data, job->refs, job->ref_count, err);
+	while ((rc = write_once(job, &ident, err)) == TK_ENOSPC && packer->opts.on_full && !atomic_load(&packer->failed)) {
+		full = *err;
+		/* What the disk said is what is told, unless there is something else to see to. */
+		if ((rc = packer->opts.on_full(packer->opts.ctx, err)))
+			return rc == TK_ENOSPC ? tk_err_set(err, rc, "%s", full.text) : rc;
+	}
+	return rc || job->kind != TK_JOB_END_OF_PACK ? rc : complete_pack(packer, job->pack, &ident, err);
 }
 
 /* Takes the job whose turn it is out of the pack's waiting list. */

@@ -134,18 +134,18 @@ tk_dedup_add_contents(struct tk_dedup *dedup, uint32_t pack, const void *content
 	return rc;
 }
 
-static enum tk_rc
-add_pack(struct tk_fetch *fetch, struct tk_dedup *dedup, struct tk_packtab *packs, const struct tk_pack_name *name, struct tk_err *err)
+enum tk_rc
+tk_rebuild_dedup_pack(struct tk_fetch *fetch, struct tk_dedup *dedup, uint32_t pack, struct tk_err *err)
 {
 	const struct tk_pack_index *index = NULL;
 	struct tk_fetched *blob = NULL;
-	struct tk_blob_ref ref;
+	struct tk_blob_ref ref = {.pack = pack};
 	const uint8_t *plain;
 	size_t len;
 	bool has;
-	enum tk_rc rc;
+	enum tk_rc rc = tk_fetch_index(fetch, pack, &index, err);
 
-	if ((rc = tk_packtab_intern(packs, name, &ref.pack, err)) || (rc = tk_fetch_index(fetch, ref.pack, &index, err)))
+	if (rc)
 		return rc;
 	has = index->blob_count > 0 && index->blobs[index->blob_count - 1].type == TK_BLOB_CONTENTS;
 	ref.blob = index->blob_count - 1;
@@ -160,31 +160,47 @@ add_pack(struct tk_fetch *fetch, struct tk_dedup *dedup, struct tk_packtab *pack
 	return rc;
 }
 
+struct list_call {
+	const struct tk_id *domain;
+	struct tk_store_point *points;
+	size_t count;
+};
+
+static enum tk_rc
+call_list(struct tk_store *store, void *arg, struct tk_err *err)
+{
+	struct list_call *call = arg;
+
+	return store->ops->list_points(store, call->domain, &call->points, &call->count, err);
+}
+
 enum tk_rc
 tk_rebuild_dedup(struct tk_fetch *fetch, struct tk_dedup *dedup, struct tk_packtab *packs, const struct tk_id *domain, const struct tk_head *at,
 		 struct tk_err *err)
 {
 	TK_AUTO(tk_buf_release) struct tk_buf record = {0};
-	struct tk_store_point *points = NULL;
-	size_t count = 0;
-	enum tk_rc rc = tk_fetch_list_points(fetch, SIZE_MAX, domain, &points, &count, err);
+	struct list_call list = {.domain = domain};
+	enum tk_rc rc = tk_fetch_with_session(fetch, SIZE_MAX, call_list, &list, err);
 
-	for (size_t i = 0; i < count && !rc; i++) {
+	for (size_t i = 0; i < list.count && !rc; i++) {
 		struct tk_point point = {0};
 
-		if (tk_head_compare(&points[i].at, at) > 0)
+		if (tk_head_compare(&list.points[i].at, at) > 0)
 			break;
-		if ((rc = get_record(fetch, domain, &points[i].at, &record, err)) ||
+		if ((rc = get_record(fetch, domain, &list.points[i].at, &record, err)) ||
 		    (rc = tk_point_decode(record.data, record.len_bytes, &point, err)))
 			break;
 		for (size_t k = 0; k < point.pack_count && !rc; k++) {
-			rc = add_pack(fetch, dedup, packs, &point.packs[k].name, err);
+			uint32_t number;
+
+			if (!(rc = tk_packtab_intern(packs, &point.packs[k].name, &number, err)))
+				rc = tk_rebuild_dedup_pack(fetch, dedup, number, err);
 			/* What a site dropped, or damaged, is not there to be built on. */
 			if (rc == TK_EMISSING || rc == TK_ENOENT || rc == TK_ECORRUPT)
 				rc = TK_OK;
 		}
 		tk_point_release(&point);
 	}
-	free(points);
+	free(list.points);
 	return rc ? rc : tk_dedup_commit(dedup, err);
 }

@@ -19,7 +19,9 @@ TK_MUST_CHECK enum tk_rc tk_rebuild_catalog(struct tk_fetch *fetch, struct tk_ca
 /* Adds every chunk of the packs that the points up to `at` brought. Commits. */
 TK_MUST_CHECK enum tk_rc tk_rebuild_dedup(struct tk_fetch *fetch, struct tk_dedup *dedup, struct tk_packtab *packs, const struct tk_id *domain,
 					  const struct tk_head *at, struct tk_err *err);
-/* Adds the chunks of one pack from its contents blob, if it has one. */
+/* Adds the chunks of one pack that the sites hold, if it has any. */
+TK_MUST_CHECK enum tk_rc tk_rebuild_dedup_pack(struct tk_fetch *fetch, struct tk_dedup *dedup, uint32_t pack, struct tk_err *err);
+/* Adds the chunks of one pack from its contents blob. */
 TK_MUST_CHECK enum tk_rc tk_dedup_add_contents(struct tk_dedup *dedup, uint32_t pack, const void *contents, size_t len_bytes, struct tk_err *err);
 
 #endif

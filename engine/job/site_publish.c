@@ -12,63 +12,123 @@
 #define RELAY_PIECE_BYTES (1u << 20)
 #define RELAY_WAIT_MS 50
 
+void
+tk_site_publish_release(struct tk_site_publish *request)
+{
+	tk_store_cleanup(&request->peer);
+}
+
+static enum tk_rc
+send_file(struct tk_site_publish *request, const struct tk_pack_name *name, int fd, uint64_t len_bytes, struct tk_err *err)
+{
+	enum tk_rc rc = request->store->ops->put_pack(request->store, name, fd, len_bytes, err);
+
+	if (rc)
+		return rc;
+	request->sent_bytes += len_bytes;
+	tk_stock_sent(request->stock);
+	return TK_OK;
+}
+
 enum tk_rc
 tk_site_send_pack(struct tk_site_publish *request, const struct tk_pack_name *name, struct tk_err *err)
 {
 	TK_AUTO(tk_fd_cleanup) int fd = -1;
 	uint64_t len = 0;
-	enum tk_rc rc;
+	enum tk_rc rc = tk_spool_read(request->spool, name, &fd, &len, err);
 
-	if ((rc = tk_spool_read(request->spool, name, &fd, &len, err)) ||
-	    (rc = request->store->ops->put_pack(request->store, name, fd, len, err)))
-		return rc;
-	request->sent_bytes += len;
-	return TK_OK;
+	return rc ? rc : send_file(request, name, fd, len, err);
 }
 
-/* Copies a pack from one site's session into the spool. It is sealed and the receiving site checks it: nothing is trusted here. */
 static enum tk_rc
-copy_to_spool(struct tk_site_publish *request, struct tk_store *from, const struct tk_pack_name *name, struct tk_err *err)
+copy_bytes(struct tk_store *from, const struct tk_pack_name *name, int fd, uint64_t len_bytes, struct tk_err *err)
 {
-	TK_AUTO(tk_fd_cleanup) int fd = -1;
 	TK_AUTO(tk_buf_release) struct tk_buf piece = {0};
-	uint64_t size = 0;
-	enum tk_rc rc;
+	enum tk_rc rc = TK_OK;
 
-	if ((rc = from->ops->pack_size(from, name, &size, err)) || (rc = tk_spool_create(request->spool, name, &fd, err)))
-		return rc;
-	for (uint64_t at = 0; at < size && !rc; at += piece.len_bytes) {
-		uint32_t want = size - at < RELAY_PIECE_BYTES ? (uint32_t)(size - at) : RELAY_PIECE_BYTES;
+	for (uint64_t at = 0; at < len_bytes && !rc; at += piece.len_bytes) {
+		uint32_t want = len_bytes - at < RELAY_PIECE_BYTES ? (uint32_t)(len_bytes - at) : RELAY_PIECE_BYTES;
 
 		tk_buf_clear(&piece);
 		rc = from->ops->get_range(from, name, at, want, &piece, err);
 		if (!rc)
 			rc = tk_write_full(fd, piece.data, piece.len_bytes, "spool", err);
 	}
-	if (!rc)
-		rc = tk_spool_complete(request->spool, name, fd, err);
+	return rc;
+}
+
+/* Copies a pack from one site's session into the spool. It is sealed and the receiving site checks it: nothing is trusted here. *fd is the copy: it may leave the
+ * spool at any time. */
+static enum tk_rc
+copy_to_spool(struct tk_site_publish *request, const struct tk_pack_name *name, int *fd, uint64_t *len_bytes, struct tk_err *err)
+{
+	struct tk_store *from = request->peer;
+	size_t item;
+	enum tk_rc rc;
+
+	if ((rc = from->ops->pack_size(from, name, len_bytes, err)))
+		return rc;
+	tk_stock_trim(request->stock, *len_bytes);
+	if ((rc = tk_spool_create(request->spool, name, fd, err)))
+		return rc;
+	if (!(rc = copy_bytes(from, name, *fd, *len_bytes, err)))
+		rc = tk_spool_complete(request->spool, name, *fd, err);
 	if (rc)
 		tk_spool_discard(request->spool, name);
-	return rc;
+	return rc ? rc : tk_stock_add(request->stock, TK_STOCK_OLD, name, *len_bytes, &item, err);
 }
 
 /* Another site's worker may be fetching the same pack just now: then its copy is waited for, or made here once it gave up. */
 static enum tk_rc
-bring_to_spool(struct tk_site_publish *request, struct tk_store *from, const struct tk_pack_name *name, struct tk_err *err)
+bring_to_spool(struct tk_site_publish *request, const struct tk_pack_name *name, int *fd, uint64_t *len_bytes, struct tk_err *err)
 {
 	const struct timespec pause = {0, RELAY_WAIT_MS * 1000000L};
 	enum tk_rc rc;
 
-	while ((rc = copy_to_spool(request, from, name, err)) == TK_EEXIST) {
-		TK_AUTO(tk_fd_cleanup) int fd = -1;
-		uint64_t len = 0;
-
+	while ((rc = copy_to_spool(request, name, fd, len_bytes, err)) == TK_EEXIST) {
 		if (request->stop && atomic_load(request->stop))
 			return tk_err_set(err, TK_ECANCELLED, "interrupted");
 		(void)nanosleep(&pause, NULL);
-		if (!tk_spool_read(request->spool, name, &fd, &len, NULL))
+		if (!tk_spool_read(request->spool, name, fd, len_bytes, NULL))
 			return TK_OK;
 	}
+	return rc;
+}
+
+/* The session of the pack before is used again: a site that fell far behind is sent many. */
+static enum tk_rc
+open_peer(struct tk_site_publish *request, size_t site, struct tk_err *err)
+{
+	const struct tk_site *peer = &request->sites[site];
+
+	if (request->peer && request->peer_site == site)
+		return TK_OK;
+	tk_store_cleanup(&request->peer);
+	request->peer_site = site;
+	return peer->open(peer, &request->peer, err);
+}
+
+static enum tk_rc
+relay_from(struct tk_site_publish *request, size_t site, const struct tk_pack_name *name, bool *give_up, struct tk_err *err)
+{
+	TK_AUTO(tk_fd_cleanup) int fd = -1;
+	uint64_t len = 0;
+	enum tk_rc rc = open_peer(request, site, err);
+
+	*give_up = false;
+	if (!rc)
+		rc = bring_to_spool(request, name, &fd, &len, err);
+	if (rc) {
+		*give_up = rc == TK_ENOSPC || rc == TK_ENOMEM || rc == TK_ECANCELLED;
+		tk_store_cleanup(&request->peer);
+		return rc;
+	}
+	rc = send_file(request, name, fd, len, err);
+	tk_stock_trim(request->stock, 0);
+	/* That site's copy is damaged: the next one sends its own. */
+	if (rc == TK_ECORRUPT)
+		(void)!tk_spool_remove(request->spool, name, NULL);
+	*give_up = rc != TK_ECORRUPT;
 	return rc;
 }
 
@@ -78,22 +138,15 @@ relay_pack(struct tk_site_publish *request, const struct tk_pack_name *name, str
 	char hex[2 * sizeof(name->b) + 1];
 
 	for (size_t i = 0; i < request->site_count; i++) {
-		TK_AUTO(tk_store_cleanup) struct tk_store *from = NULL;
-		const struct tk_site *site = &request->sites[i];
+		size_t site = (request->peer_site + i) % request->site_count;
+		bool give_up;
 		enum tk_rc rc;
 
-		if (i == request->self || site->open(site, &from, err))
+		if (site == request->self)
 			continue;
-		rc = bring_to_spool(request, from, name, err);
-		if (rc == TK_ENOSPC || rc == TK_ENOMEM || rc == TK_ECANCELLED)
+		rc = relay_from(request, site, name, &give_up, err);
+		if (!rc || give_up)
 			return rc;
-		if (rc)
-			continue;
-		rc = tk_site_send_pack(request, name, err);
-		if (rc != TK_ECORRUPT && rc != TK_ENOENT)
-			return rc;
-		/* That site's copy is damaged: the next one sends its own. */
-		(void)!tk_spool_remove(request->spool, name, NULL);
 	}
 	tk_hex_encode(name->b, sizeof(name->b), hex);
 	return tk_err_set(err, TK_EMISSING, "pack %s is neither in the spool nor at another site", hex);

@@ -6,6 +6,7 @@
 
 #include "engine/catalog/journal.h"
 #include "engine/catalog/spool.h"
+#include "engine/job/stock.h"
 #include "engine/vault/records.h"
 #include "engine/vault/store.h"
 
@@ -17,7 +18,10 @@ struct tk_site_publish {
 	const struct tk_id *domain;
 	struct tk_journal *journal;
 	struct tk_spool *spool;
+	struct tk_stock *stock;
 	const atomic_bool *stop;
+	struct tk_store *peer;                /* a session with another site that packs were last relayed from; NULL: none */
+	size_t peer_site;
 	uint64_t sent_bytes;                  /* counted up */
 };
 
@@ -26,6 +30,8 @@ struct tk_site_receipt {
 	int64_t time_ns;
 };
 
+/* Closes what relaying left open. */
+void tk_site_publish_release(struct tk_site_publish *request);
 /* Sends a pack of the spool. TK_ENOENT: the spool does not have it. */
 TK_MUST_CHECK enum tk_rc tk_site_send_pack(struct tk_site_publish *request, const struct tk_pack_name *name, struct tk_err *err);
 /* Publishes; sends missing packs from the spool or from another site. On TK_OK the receipt (its record: *receipt, cleared first) is checked and journaled.

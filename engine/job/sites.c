@@ -11,7 +11,7 @@
 #include "engine/crypto/hash.h"
 #include "engine/fsio/openat.h"
 #include "engine/job/site_marks.h"
-#include "engine/job/site_publish.h"
+#include "engine/job/site_packs.h"
 
 #define BEHIND_TEXT "its vault is older than a receipt or vote it gave: it serves reads only until it is re-admitted"
 
@@ -20,7 +20,7 @@ enum work_kind { WORK_TELL, WORK_VOTE, WORK_CATCH_UP, WORK_PACK, WORK_PUBLISH };
 struct work {
 	enum work_kind kind;
 	struct work *next;
-	struct tk_pack_name pack;
+	size_t item;                          /* of the stock */
 	uint64_t epoch;
 	struct tk_head at;
 	struct tk_buf record;                 /* marks, grant or point */
@@ -32,9 +32,11 @@ struct worker {
 	pthread_t thread;
 	bool started;
 	struct tk_store *store;               /* the worker's own; set under sites->lock, so that it can be aborted */
+	struct tk_site_packs packs;           /* the worker's own */
 
 	/* under sites->lock */
 	struct work *first, *last;
+	bool flush_wanted;                    /* once nothing else is to be done */
 	bool busy;
 	struct tk_site_report report;
 	bool telling;                         /* waited for by tk_sites_tell */
@@ -74,6 +76,7 @@ worker_fail(struct worker *worker, const struct tk_err *err)
 	worker->report.failure = *err;
 	pthread_cond_broadcast(&sites->changed);
 	pthread_mutex_unlock(&sites->lock);
+	tk_stock_site_down(sites->opts.stock, worker->index, err);
 }
 
 static enum tk_rc
@@ -217,7 +220,7 @@ publish_request(struct worker *worker)
 
 	return (struct tk_site_publish){.sites = sites->opts.sites, .site_count = sites->opts.count, .self = worker->index, .store = worker->store,
 					.domain = sites->opts.domain, .journal = sites->opts.journal, .spool = sites->opts.spool,
-					.stop = &sites->stop};
+					.stock = sites->opts.stock, .stop = &sites->stop};
 }
 
 static enum tk_rc
@@ -231,6 +234,7 @@ do_publish(struct worker *worker, struct work *work, struct tk_err *err)
 	if (!rc)
 		rc = keep_mark(worker, &record, err);
 
+	tk_site_publish_release(&request);
 	pthread_mutex_lock(&worker->sites->lock);
 	worker->report.sent_bytes += request.sent_bytes;
 	if (!rc) {
@@ -269,6 +273,7 @@ do_catch_up(struct worker *worker, struct work *work, struct tk_err *err)
 			done++;
 	}
 	free(points);
+	tk_site_publish_release(&request);
 	pthread_mutex_lock(&worker->sites->lock);
 	worker->report.caught_up += done;
 	worker->report.sent_bytes += request.sent_bytes;
@@ -280,12 +285,20 @@ static enum tk_rc
 do_pack(struct worker *worker, struct work *work, struct tk_err *err)
 {
 	struct tk_site_publish request = publish_request(worker);
-	enum tk_rc rc = tk_site_send_pack(&request, &work->pack, err);
+	enum tk_rc rc = tk_site_packs_send(&worker->packs, &request, work->item, err);
 
 	pthread_mutex_lock(&worker->sites->lock);
 	worker->report.sent_bytes += request.sent_bytes;
 	pthread_mutex_unlock(&worker->sites->lock);
 	return rc;
+}
+
+static enum tk_rc
+do_flush(struct worker *worker, struct tk_err *err)
+{
+	struct tk_site_publish request = publish_request(worker);
+
+	return tk_site_packs_flush(&worker->packs, &request, err);
 }
 
 static enum tk_rc
@@ -306,26 +319,28 @@ do_work(struct worker *worker, struct work *work, struct tk_err *err)
 	return tk_err_set(err, TK_EINVAL, "unknown work");
 }
 
-static struct work *
-take_work(struct worker *worker)
+/* Waits for something to do; *work NULL: a flush. False: no more comes. */
+static bool
+take_work(struct worker *worker, struct work **work)
 {
 	struct tk_sites *sites = worker->sites;
-	struct work *work;
 
 	pthread_mutex_lock(&sites->lock);
 	worker->busy = false;
 	pthread_cond_broadcast(&sites->changed);
-	while (!worker->first && !sites->closing)
+	while (!worker->first && !worker->flush_wanted && !sites->closing)
 		pthread_cond_wait(&sites->work_there, &sites->lock);
-	work = worker->first;
-	if (work) {
-		worker->first = work->next;
+	*work = worker->first;
+	worker->busy = worker->first || worker->flush_wanted;
+	if (*work) {
+		worker->first = (*work)->next;
 		if (!worker->first)
 			worker->last = NULL;
-		worker->busy = true;
+	} else {
+		worker->flush_wanted = false;
 	}
 	pthread_mutex_unlock(&sites->lock);
-	return work;
+	return worker->busy;
 }
 
 static void *
@@ -340,6 +355,8 @@ worker_main(void *arg)
 
 	memset(&state, 0, sizeof(state));
 	alive = worker_open(worker, &state, &own_promise, &err) == TK_OK;
+	if (alive)
+		tk_stock_site_up(worker->sites->opts.stock, worker->index);
 	pthread_mutex_lock(&worker->sites->lock);
 	worker->report.state = state;
 	worker->report.own_promise = own_promise;
@@ -349,8 +366,8 @@ worker_main(void *arg)
 	if (!alive)
 		worker_fail(worker, &err);
 	/* A failed worker goes on taking its work, so that nobody waits for it. */
-	while ((work = take_work(worker))) {
-		if (alive && !atomic_load(&worker->sites->stop) && do_work(worker, work, &err)) {
+	while (take_work(worker, &work)) {
+		if (alive && !atomic_load(&worker->sites->stop) && (work ? do_work(worker, work, &err) : do_flush(worker, &err))) {
 			alive = false;
 			worker_fail(worker, &err);
 		}
@@ -589,14 +606,24 @@ tk_sites_catch_up(struct tk_sites *sites, uint64_t epoch, bool wait, struct tk_e
 }
 
 void
-tk_sites_send_pack(struct tk_sites *sites, const struct tk_pack_name *name)
+tk_sites_send_pack(struct tk_sites *sites, size_t item)
 {
-	struct work model = {.kind = WORK_PACK, .pack = *name};
+	struct work model = {.kind = WORK_PACK, .item = item};
 	struct tk_err err;
 
 	/* What cannot be queued is found missing when the point is published, and sent then. */
 	if (add_work_everywhere(sites, &model, NULL, 0, &err))
 		tk_log_event(sites->opts.log, TK_LOG_WARN, "queue", "reason=\"%s\"", err.text);
+}
+
+void
+tk_sites_flush(struct tk_sites *sites)
+{
+	pthread_mutex_lock(&sites->lock);
+	for (size_t i = 0; i < sites->count; i++)
+		sites->workers[i].flush_wanted = true;
+	pthread_cond_broadcast(&sites->work_there);
+	pthread_mutex_unlock(&sites->lock);
 }
 
 enum tk_rc
@@ -679,6 +706,7 @@ tk_sites_cleanup(struct tk_sites **slot)
 			pthread_join(sites->workers[i].thread, NULL);
 		tk_buf_release(&sites->workers[i].report.vote);
 		tk_site_marks_release(&sites->workers[i].marks);
+		tk_site_packs_release(&sites->workers[i].packs);
 	}
 	(void)pthread_cond_destroy(&sites->work_there);
 	(void)pthread_cond_destroy(&sites->changed);

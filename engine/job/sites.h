@@ -1,13 +1,14 @@
 /* sites.h -- the writing side of a run: one worker thread a site, each with its own session and its own queue of work.
  *
  * A site that is slow or dead holds back only itself. Work is done in the order it was given: older points first, then packs as they come, then the new point.
- * Called by the run's thread, except tk_sites_send_pack (any thread). */
+ * Called by the run's thread, except tk_sites_send_pack and tk_sites_flush (any thread). */
 #ifndef TK_JOB_SITES_H
 #define TK_JOB_SITES_H
 
 #include "engine/base/log.h"
 #include "engine/catalog/journal.h"
 #include "engine/catalog/spool.h"
+#include "engine/job/stock.h"
 #include "engine/vault/store.h"
 
 struct tk_sites_opts {
@@ -18,6 +19,7 @@ struct tk_sites_opts {
 	const struct tk_buf *genesis;         /* the record: given to sites that do not know the domain */
 	struct tk_journal *journal;
 	struct tk_spool *spool;
+	struct tk_stock *stock;               /* is told which sites are in reach, and what they hold */
 	/* Called by the worker once its session is open: gives the site what `recover` needs of this home. May be NULL; a failure is only logged. */
 	enum tk_rc (*prepare)(void *ctx, const struct tk_site *site, struct tk_store *store, struct tk_err *err);
 	void *prepare_ctx;
@@ -61,8 +63,10 @@ TK_MUST_CHECK enum tk_rc tk_sites_tell(struct tk_sites *sites, bool promised, st
 TK_MUST_CHECK enum tk_rc tk_sites_vote(struct tk_sites *sites, size_t site, const void *grant, size_t len_bytes, struct tk_err *err);
 /* Every open site gets the journaled points of `epoch` after its head, oldest first. wait: until each has done so or failed. */
 TK_MUST_CHECK enum tk_rc tk_sites_catch_up(struct tk_sites *sites, uint64_t epoch, bool wait, struct tk_err *err);
-/* A complete pack in the spool goes to every open site. */
-void tk_sites_send_pack(struct tk_sites *sites, const struct tk_pack_name *name);
+/* A pack of the stock goes to every open site. */
+void tk_sites_send_pack(struct tk_sites *sites, size_t item);
+/* Every open site makes durable what it was sent, as soon as nothing else is queued for it. */
+void tk_sites_flush(struct tk_sites *sites);
 /* Publishes the point at every open site, after what was queued before. */
 TK_MUST_CHECK enum tk_rc tk_sites_publish(struct tk_sites *sites, const struct tk_head *at, const void *record, size_t len_bytes, struct tk_err *err);
 /* Waits until done() says so (called under no lock, after each change), until no site is at work any more, or the deadline. */

@@ -306,11 +306,19 @@ rm -rf "$T/small/vault"
 small_is 6m
 expect 0 twinkeep init -q --home "$T/home-spool" --passphrase-file "$PASS" --dataset "d=$T/full" --site "good=dir:$T/good-spool"
 sed -i "1i state = \"$T/small/state\"" "$T/home-spool/twinkeep.conf"
+# The spool makes do with a fraction of what the run stores.
+expect 0 twinkeep backup --home "$T/home-spool" --json
+json_is ack_met true
+head -c 20000000 /dev/urandom >"$T/full/third"
+free=$(df --output=avail -B1 "$T/small" | tail -1)
+head -c $((free - 1500000)) /dev/zero >"$T/small/fill"
+points=$(find "$T/good-spool" -path '*/points/*' -type f | wc -l)
 expect 1 twinkeep backup --home "$T/home-spool" --json
 err_has "No space left on device"
 [ "$(grep -c ^twinkeep: "$T/err")" = 1 ] || fail "a full spool is told in other than one line"
-[ -z "$(find "$T/good-spool" -path '*/points/*' -type f)" ] || fail "a point came from a run that failed"
+[ "$(find "$T/good-spool" -path '*/points/*' -type f | wc -l)" = "$points" ] || fail "a point came from a run that failed"
 expect 1 twinkeep backup --home "$T/home-spool" --json
+rm "$T/small/fill"
 small_is 100m
 expect 0 twinkeep backup --home "$T/home-spool" --json
 json_is epoch 1
@@ -318,6 +326,7 @@ rm -rf "$T/full.back"
 expect 0 twinkeep restore d --home "$T/home-spool" --passphrase-file "$PASS" --target "$T/full.back" --strip
 diff -r "$T/full" "$T/full.back" || fail "after a full spool another tree is restored"
 
+rm "$T/full/third"
 rm -rf "$T/small/state"
 small_is 6m
 expect 1 twinkeep restore d --home "$T/home-spool" --passphrase-file "$PASS" --target "$T/small/back" --strip

@@ -190,6 +190,7 @@ a_slow_site_is_not_waited_for_once_the_rule_is_met(void **state)
 	struct past past = {0};
 
 	box->opts.linger_ms = 1;
+	box->opts.spool_grace_ms = 1;
 	atomic_store(&box->sites[1].plan.delay_ms, 400);
 	run(box, &past, 1);
 	assert_true(box->result.elapsed_ns < 4000000000);

@@ -129,6 +129,38 @@ removing_a_pack_twice_is_harmless(void **state)
 	tk_spool_cleanup(&spool);
 }
 
+static void
+a_pack_that_was_sent_away_leaves_its_name_until_it_is_back_or_forgotten(void **state)
+{
+	const struct scratch *scratch = *state;
+	struct tk_spool *spool = spool_of(scratch);
+	struct tk_pack_name *away = NULL;
+	size_t count = 9;
+	uint64_t len;
+	int fd = -1;
+
+	put(spool, &pack_a, "sealed", true);
+	put(spool, &pack_b, "other", true);
+	assert_int_equal(tk_spool_send_away(spool, &pack_a, NULL), TK_OK);
+	assert_int_equal(tk_spool_read(spool, &pack_a, &fd, &len, NULL), TK_ENOENT);
+	tk_spool_cleanup(&spool);
+	spool = spool_of(scratch);
+	assert_int_equal(tk_spool_list_away(spool, &away, &count, NULL), TK_OK);
+	assert_int_equal(count, 1);
+	assert_memory_equal(&away[0], &pack_a, sizeof(pack_a));
+	free(away);
+	/* As a crash between the note and the removal leaves it. */
+	put(spool, &pack_a, "sealed", true);
+	assert_int_equal(tk_spool_list_away(spool, &away, &count, NULL), TK_OK);
+	assert_int_equal(count, 0);
+	free(away);
+	assert_int_equal(tk_spool_forget_away(spool, NULL), TK_OK);
+	assert_int_equal(tk_spool_read(spool, &pack_a, &fd, &len, NULL), TK_OK);
+	close(fd);
+	assert_int_equal(faccessat(scratch->fd, DIR_OF_SPOOL "/" NAME_OF_A ".away", F_OK, 0), -1);
+	tk_spool_cleanup(&spool);
+}
+
 int
 main(void)
 {
@@ -137,6 +169,7 @@ main(void)
 		cmocka_unit_test_setup_teardown(an_unfinished_pack_is_not_there_and_is_removed_at_the_next_start, scratch_setup, scratch_teardown),
 		cmocka_unit_test_setup_teardown(a_name_is_never_written_to_twice_at_once, scratch_setup, scratch_teardown),
 		cmocka_unit_test_setup_teardown(packs_are_listed_oldest_first_with_their_bytes, scratch_setup, scratch_teardown),
+		cmocka_unit_test_setup_teardown(a_pack_that_was_sent_away_leaves_its_name_until_it_is_back_or_forgotten, scratch_setup, scratch_teardown),
 		cmocka_unit_test_setup_teardown(removing_a_pack_twice_is_harmless, scratch_setup, scratch_teardown),
 	};
 

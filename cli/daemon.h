@@ -21,7 +21,7 @@ struct tk_daemon_options {
  * tk_config_load; TK_ECONFIG also when there is no daemon section. */
 TK_MUST_CHECK enum tk_rc tk_daemon_config(const char *home, struct tk_config **out, struct tk_err *err);
 
-/* Serves until SIGTERM or SIGINT; SIGHUP reloads certificates, registry and log level. Errors: TK_ELOCKED (another process serves the vault),
+/* Serves until SIGTERM or SIGINT; SIGHUP reloads certificates and registry; the log level stays. Errors: TK_ELOCKED (another process serves the vault),
  * TK_ECONFIG, and what vault, certificates and addresses give. */
 TK_MUST_CHECK enum tk_rc tk_daemon_run(const struct tk_daemon_options *options, struct tk_err *err);
 

@@ -330,6 +330,25 @@ alarm_rest(struct tk_health *health, struct tk_home *home)
 	alarm_certificate(health, home, "ca.pem");
 }
 
+/* Another home writes: a site holds a point of a later epoch than this home's, or the last run was told so. */
+static void
+alarm_fenced(struct looking *looking, const struct tk_id *domain)
+{
+	struct tk_health *health = looking->health;
+	struct tk_epoch own = {0};
+	bool known = looking->journal && !tk_journal_get_epoch(looking->journal, domain, &own, NULL);
+
+	if (known && health->newest.epoch > own.epoch) {
+		add_alarm(health, "fenced", "the newest point is of epoch %llu, this home writes in epoch %llu: another home writes this dataset now",
+			  (unsigned long long)health->newest.epoch, (unsigned long long)own.epoch);
+		health->exit_status = 6;
+	} else if (health->backup.exit_status == 6) {
+		add_alarm(health, "fenced", "the last run was refused: another home writes this dataset, or this one is a copy or an old state");
+		health->exit_status = 6;
+	}
+	tk_epoch_release(&own);
+}
+
 /* ---- all of it ---- */
 
 static enum tk_rc
@@ -352,6 +371,7 @@ look(struct looking *looking, struct tk_err *err)
 	alarm_point(health);
 	alarm_sites(health);
 	alarm_rest(health, looking->home);
+	alarm_fenced(looking, &domain);
 	return TK_OK;
 }
 

@@ -18,7 +18,7 @@ struct tk_health_site {
 };
 
 struct tk_alarm {
-	const char *kind;                     /* static: "no-point", "rpo", "ack", "lost-point", "unreachable", "certificate", "verify", "backup", "spool" */
+	const char *kind;                     /* static: "no-point", "rpo", "ack", "lost-point", "unreachable", "certificate", "verify", "backup", "spool", "fenced" */
 	char text[320];
 };
 #define TK_ALARMS_MAX 64u
@@ -35,7 +35,7 @@ struct tk_health {
 	uint64_t spool_bytes;
 	struct tk_alarm alarms[TK_ALARMS_MAX];
 	size_t alarm_count;
-	int exit_status;                      /* 0; 4: not protected by its ack rule, or no point within the policy's rpo; 7: no site answers */
+	int exit_status;                      /* 0; 4: not protected by its ack rule, or no point within the policy's rpo; 7: no site answers; 6: fenced */
 };
 
 /* Asks the sites, all at the same time. TK_OK also when none answers: that is an alarm. The home must be unlocked. Release whatever the result. */

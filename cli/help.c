@@ -79,7 +79,7 @@ verb_help(FILE *to, const struct tk_verb *verb)
 	verb_line(to, verb);
 	fprintf(to, "\ntwinkeep %s: %s.\n", verb->name, verb->summary);
 	if (verb->reserved || !verb->run)
-		fprintf(to, "\nThe name is reserved: this release does not have it.\n");
+		fprintf(to, "\nThe name is reserved: it is not in this version.\n");
 	if (verb->text) {
 		putc('\n', to);
 		fill(to, verb->text, 0, 0);

@@ -35,7 +35,7 @@ verb_refuse(const struct tk_verb *verb, struct tk_output *out)
 {
 	struct tk_err err;
 
-	(void)tk_err_set(&err, TK_EUSAGE, "this release does not have \"%s\" (%s): see twinkeep --help for what it has", verb->name, verb->summary);
+	(void)tk_err_set(&err, TK_EUSAGE, "\"%s\" (%s) is not in this version: see twinkeep --help for what is", verb->name, verb->summary);
 	return tk_out_fail(out, &err);
 }
 

@@ -87,7 +87,8 @@ const struct tk_verb tk_verbs[] = {
 	{"status", "[DATASET...]", "show how well everything is protected",
 		"For each dataset and site: the last point, the lag, the protection against the ack rule, the last verify and drill, alarms. Exit status "
 		"4 says that a dataset is not protected: no point, the ack rule not met, or no point within the policy's rpo; 7 that no site of a dataset "
-		"answers. Other alarms (a site that is silent, a certificate that ends within 30 days, no verification for 30 days, a full spool) "
+		"answers; 6 that this home is fenced: another one writes the dataset, or the last backup was refused as such. Of several the gravest counts: "
+		"6, 7, 4. Other alarms (a site that is silent, a certificate that ends within 30 days, no verification for 30 days, a full spool) "
 		"are told, and leave it 0.",
 		BIT(SITE), 0, 0, -1, false, tk_verb_status},
 	{"recover", "", "turn an empty machine into a source again",

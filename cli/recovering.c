@@ -130,6 +130,46 @@ ring_weight(const struct tk_keyring *ring)
 	return weight;
 }
 
+static void
+forget_slot(struct tk_recovered *got, const struct tk_buf *slot)
+{
+	for (size_t i = 0; i < got->slot_count; i++)
+		if (got->slots[i].len_bytes == slot->len_bytes && memcmp(got->slots[i].data, slot->data, slot->len_bytes) == 0)
+			tk_buf_clear(&got->slots[i]);
+}
+
+/* Of several slots that the passphrase opens, takes the one that knows most: an older one may have outlived a rotation. The home does not get the
+ * others, since it might be unlocked by them. */
+static void
+take_richest(struct tk_recovering *recovering)
+{
+	struct tk_recovered *got = &recovering->got;
+
+	for (size_t i = 0; i < got->slot_count; i++) {
+		struct tk_buf *slot = &got->slots[i], given = got->slot;
+		TK_AUTO(tk_keyring_release) struct tk_keyring ring = {0};
+		struct tk_keyring old = recovering->ring;
+		struct tk_slot_info info;
+
+		if (slot->len_bytes == given.len_bytes && memcmp(slot->data, given.data, given.len_bytes) == 0)
+			continue;
+		if (tk_slot_read_info(slot->data, slot->len_bytes, &info, NULL) || info.kind != TK_SLOT_PASSPHRASE ||
+		    tk_slot_open(slot->data, slot->len_bytes, recovering->secret.text, recovering->secret.len_bytes, &ring, NULL) ||
+		    memcmp(&ring.source, &got->source, sizeof(ring.source)) != 0)
+			continue;
+		if (ring_weight(&ring) <= ring_weight(&recovering->ring)) {
+			tk_buf_clear(slot);
+			continue;
+		}
+		recovering->ring = ring;
+		ring = old;
+		forget_slot(got, &given);
+		got->slot = *slot;
+		*slot = given;
+		tk_buf_clear(slot);
+	}
+}
+
 static enum tk_rc
 open_given(struct tk_recovering *recovering, struct tk_err *err)
 {
@@ -138,6 +178,7 @@ open_given(struct tk_recovering *recovering, struct tk_err *err)
 
 	if ((rc = tk_slot_open(got->slot.data, got->slot.len_bytes, recovering->secret.text, recovering->secret.len_bytes, &recovering->ring, err)))
 		return rc;
+	take_richest(recovering);
 	if (memcmp(&recovering->ring.source, &got->source, sizeof(got->source)) != 0)
 		return tk_err_set(err, TK_EPROTO, "the site gave the slot of another source");
 	if ((rc = tk_config_open(&recovering->ring, got->config.data, got->config.len_bytes, &recovering->files, &recovering->file_count, err)))

@@ -301,19 +301,20 @@ run_json(const struct run *run)
 	return doc;
 }
 
-/* Names each site that gave no receipt, and why. */
+/* Names each site that gave no receipt, and why. Of a run that failed, each site that was to blame. */
 static void
-tell_missing(struct run *run)
+tell_missing(struct run *run, bool failed)
 {
 	struct tk_output *out = run->home->cli->out;
 
-	for (size_t i = 0; i < run->site_count; i++) {
+	for (size_t i = 0; run->result.sites && i < run->site_count; i++) {
 		const struct tk_backup_site *site = &run->result.sites[i];
 		const char *why = site->failure.rc ? site->failure.text : "it did not finish in time";
 
-		if (site->has_receipt)
+		if (site->has_receipt || (failed && !site->failure.rc))
 			continue;
-		tk_out_warn(out, site->failure.rc ? site->failure.rc : TK_ETIMEOUT, "site %s does not hold the point: %s", run->sites[i].name, why);
+		tk_out_warn(out, site->failure.rc ? site->failure.rc : TK_ETIMEOUT, "site %s %s: %s", run->sites[i].name,
+			    failed ? "failed" : "does not hold the point", why);
 		(void)json_array_append_new(run->errors, json_pack("{s:s, s:o, s:o}", "code", tk_rc_name(site->failure.rc ? site->failure.rc : TK_ETIMEOUT),
 								   "site", tk_json_text(run->sites[i].name), "message", tk_json_text(why)));
 	}
@@ -406,8 +407,8 @@ backup_one(struct tk_home *home, const char *name, json_t *docs)
 		rc = tk_err_set(&err, TK_EUSAGE, "a backup makes the point: write %s without @", run.dataset->name);
 	if (!rc)
 		rc = run_dataset(&run, &domain, &err);
-	if (!rc && run.result.point.epoch > 0)
-		tell_missing(&run);
+	if (rc || run.result.point.epoch > 0)
+		tell_missing(&run, rc != TK_OK);
 	if (!rc) {
 		warn_emptied(&run);
 		tell_text(&run);

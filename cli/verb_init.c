@@ -1,4 +1,5 @@
 /* twinkeep init */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -31,6 +32,7 @@ struct init {
 	char source[256];
 	enum tk_suite suite;
 	int home_fd, keys_fd;
+	bool made_home, began, made_keys;     /* began: the place is no home, so a configuration there is this run's */
 	struct tk_secret secret;
 	struct tk_keyring ring;
 	struct tk_config_init conf;
@@ -213,6 +215,7 @@ make_home(struct init *init, struct tk_err *err)
 	if (strlen(home) >= sizeof(init->home) - 64)
 		return tk_err_set(err, TK_EUSAGE, "%s: the path is too long", home);
 	(void)snprintf(init->home, sizeof(init->home), "%s", home);
+	init->made_home = access(init->home, F_OK) < 0 && errno == ENOENT;
 	if ((rc = tk_mkdir_p_at(AT_FDCWD, init->home, 0700, err)))
 		return rc;
 	init->home_fd = open(init->home, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -220,6 +223,11 @@ make_home(struct init *init, struct tk_err *err)
 		return tk_err_errno(err, TK_EIO, "home %s", init->home);
 	if (faccessat(init->home_fd, TK_CONFIG_FILE, F_OK, 0) == 0)
 		return tk_err_set(err, TK_EEXIST, "%s is a home already; its keys and configuration stay as they are: give another --home", init->home);
+	if (faccessat(init->home_fd, "keys/machine.slot", F_OK, AT_SYMLINK_NOFOLLOW) == 0)
+		return tk_err_set(err, TK_EEXIST, "%s has keys, though no " TK_CONFIG_FILE "; move %s/keys away if nothing was ever stored under them, or give "
+				  "another --home", init->home, init->home);
+	init->began = true;
+	init->made_keys = faccessat(init->home_fd, "keys", F_OK, AT_SYMLINK_NOFOLLOW) < 0 && errno == ENOENT;
 	if ((rc = tk_mkdir_p_at(init->home_fd, "keys", 0700, err)))
 		return rc;
 	init->keys_fd = openat(init->home_fd, "keys", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -438,6 +446,30 @@ init_all(struct init *init, struct tk_err *err)
 	return TK_OK;
 }
 
+/* Takes away what an init that failed has made, so that the next one finds an empty place. Vaults stay: they serve any source. */
+static void
+undo(const struct init *init)
+{
+	TK_AUTO(tk_dir_cleanup) DIR *keys = NULL;
+	int fd = init->made_keys && init->keys_fd >= 0 ? openat(init->keys_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+	const struct dirent *entry;
+
+	if (!init->began)
+		return;
+	(void)unlinkat(init->home_fd, TK_CONFIG_FILE, 0);
+	keys = fd < 0 ? NULL : fdopendir(fd);
+	while (keys && (entry = readdir(keys)))
+		if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
+			(void)unlinkat(init->keys_fd, entry->d_name, 0);
+	if (init->made_keys)
+		(void)unlinkat(init->home_fd, "keys", AT_REMOVEDIR);
+	/* Directories only go when nothing else lies in them. */
+	if (init->conf.policy_include && unlinkat(init->home_fd, init->conf.policy_include, 0) == 0)
+		(void)unlinkat(init->home_fd, "policies", AT_REMOVEDIR);
+	if (init->made_home)
+		(void)rmdir(init->home);
+}
+
 static void
 init_release(struct init *init)
 {
@@ -491,10 +523,12 @@ tk_verb_init(const struct tk_cli *cli)
 
 	tk_err_clear(&err);
 	rc = init_all(&init, &err);
-	if (rc)
+	if (rc) {
+		undo(&init);
 		status = tk_out_fail(cli->out, &err);
-	else
+	} else {
 		tell(&init);
+	}
 	init_release(&init);
 	return status;
 }

@@ -165,6 +165,20 @@ check_names(const struct tk_cli *cli, struct tk_home *home, struct tk_err *err)
 	return rc;
 }
 
+/* In rising order: 4, anything else, 7, 6. */
+static int
+worse(int a, int b)
+{
+	static const int order[] = {0, 4, 1, 7, 6};
+	size_t ia = 2, ib = 2;
+
+	for (size_t i = 0; i < sizeof(order) / sizeof(order[0]); i++) {
+		ia = order[i] == a ? i : ia;
+		ib = order[i] == b ? i : ib;
+	}
+	return ib > ia ? b : a;
+}
+
 int
 tk_verb_status(const struct tk_cli *cli)
 {
@@ -180,8 +194,7 @@ tk_verb_status(const struct tk_cli *cli)
 		for (size_t i = 0; i < home.cfg->dataset_count; i++) {
 			int one = is_asked_for(cli, home.cfg->datasets[i].name) ? tell_dataset(&home, &home.cfg->datasets[i], docs) : 0;
 
-			/* The worst: anything, 4, 7. */
-			status = one == 7 || (one && status == 0) ? one : status;
+			status = worse(status, one);
 		}
 	}
 	tk_out_set(cli->out, "datasets", docs);

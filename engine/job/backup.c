@@ -223,8 +223,10 @@ run_once(const struct tk_backup_opts *opts, struct tk_backup_result *result, boo
 		rc = run_all(&run, err);
 	if (rc && run.stock)
 		tk_stock_stop(run.stock);
-	if (rc && run.sites)
+	if (rc && run.sites) {
 		tk_sites_stop(run.sites);
+		tk_run_take_reports(&run);
+	}
 	*damaged = rc == TK_ECORRUPT && run.has_current && result->point.epoch == 0;
 	run_close(&run);
 	return rc;

@@ -82,7 +82,7 @@ struct tk_backup_result {
 	int64_t created_ns;                   /* scan end */
 	struct tk_scan_stats scan;
 	uint64_t read_bytes, literal_bytes, copied_bytes, rewritten_bytes;
-	uint64_t stored_bytes;                /* packs and record of this point: what one site stored */
+	uint64_t stored_bytes;                /* of the packs that this point adds; as in its record, which is not counted (FORMAT.md) */
 	int64_t elapsed_ns;
 	bool ack_met, ack_safe, possibly_fenced;
 	bool rebuilt;                         /* the local state was lost and made anew from a site */

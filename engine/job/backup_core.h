@@ -87,5 +87,7 @@ TK_MUST_CHECK enum tk_rc tk_run_clean_spool(struct tk_backup *run, struct tk_err
 /* backup_point.c: the point record, its publishing, the receipts. */
 TK_MUST_CHECK enum tk_rc tk_run_make_point(struct tk_backup *run, struct tk_err *err);
 TK_MUST_CHECK enum tk_rc tk_run_publish(struct tk_backup *run, struct tk_err *err);
+/* What the sites have said so far goes into the result. */
+void tk_run_take_reports(struct tk_backup *run);
 
 #endif

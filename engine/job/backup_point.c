@@ -96,7 +96,6 @@ tk_run_make_point(struct tk_backup *run, struct tk_err *err)
 				       TK_POINT_JOURNALED, err)))
 		return rc;
 	run->result->point = run->point.at;
-	run->result->stored_bytes += run->record.len_bytes;
 	if ((rc = tk_run_step(run, "journaled", err)))
 		return rc;
 	if (run->verdict.epoch.opened)
@@ -109,8 +108,8 @@ tk_run_make_point(struct tk_backup *run, struct tk_err *err)
 
 /* ---- receipts ---- */
 
-static void
-take_reports(struct tk_backup *run)
+void
+tk_run_take_reports(struct tk_backup *run)
 {
 	for (size_t i = 0; i < run->opts->site_count; i++) {
 		struct tk_backup_site *site = &run->result->sites[i];
@@ -152,7 +151,7 @@ ack_is_met(void *ctx)
 {
 	struct tk_backup *run = ctx;
 
-	take_reports(run);
+	tk_run_take_reports(run);
 	judge(run);
 	for (size_t i = 0; i < run->opts->site_count && !run->any_receipt; i++) {
 		run->any_receipt = run->result->sites[i].has_receipt;
@@ -184,8 +183,9 @@ no_receipt(const struct tk_backup *run, struct tk_err *err)
 	for (size_t i = 0; i < run->opts->site_count; i++)
 		if (run->result->sites[i].failure.rc && (!why || run->result->sites[i].failure.rc == TK_EFENCED))
 			why = &run->result->sites[i].failure;
-	return tk_err_set(err, why && why->rc == TK_EFENCED ? TK_EFENCED : TK_EUNREACH, "no site stored the point: %s",
-			  why ? why->text : "none answered");
+	if (why && why->rc == TK_EFENCED)
+		return tk_err_set(err, TK_EFENCED, "no site stored the point: %s", why->text);
+	return tk_err_set(err, TK_EUNREACH, "no site stored the point; it is journaled here and goes out with the next run");
 }
 
 /* A receipt counts once its site was asked again, and did not forget it, after all that count with it were given; one that was not asked yet, or did not
@@ -219,7 +219,7 @@ tk_run_publish(struct tk_backup *run, struct tk_err *err)
 	if ((rc = wait_for_receipts(run, err)))
 		return rc;
 	tk_sites_stop(run->sites);
-	take_reports(run);
+	tk_run_take_reports(run);
 	judge(run);
 	for (size_t i = 0; i < run->opts->site_count; i++)
 		any |= run->result->sites[i].has_receipt;

@@ -52,7 +52,8 @@ on_fetch_fault(void *ctx, const char *site, const struct tk_err *err)
 {
 	const struct tk_backup *run = ctx;
 
-	tk_log_event(run->opts->log, TK_LOG_WARN, "read", "site=%s reason=\"%s\"", site, err->text);
+	/* That a site is silent is told by what it has no receipt for. */
+	tk_log_event(run->opts->log, err->rc == TK_EUNREACH || err->rc == TK_ETIMEOUT ? TK_LOG_INFO : TK_LOG_WARN, "read", "site=%s reason=\"%s\"", site, err->text);
 }
 
 enum tk_rc

@@ -84,7 +84,7 @@ continue_epoch(const struct tk_epoch_opts *opts, struct tk_epoch_verdict *out, c
 			rc = tk_sites_vote(opts->sites, i, out->epoch.grant.data, out->epoch.grant.len_bytes, err);
 			/* One site that does not promise gives no receipts; the ack rule will tell. */
 			if (rc && rc != TK_EFENCED) {
-				tk_log_event(opts->log, TK_LOG_WARN, "vote", "reason=\"%s\"", err->text);
+				tk_log_event(opts->log, TK_LOG_INFO, "vote", "reason=\"%s\"", err->text);
 				seen[i] = false;
 				rc = TK_OK;
 			}
@@ -93,7 +93,7 @@ continue_epoch(const struct tk_epoch_opts *opts, struct tk_epoch_verdict *out, c
 	out->possibly_fenced = !opts->votes_suffice(opts->ctx, seen, opts->site_count);
 	free(seen);
 	if (!rc && open == 0)
-		return tk_err_set(err, TK_EUNREACH, "no site is reachable");
+		return tk_err_set(err, TK_EUNREACH, "no site answers; nothing is stored");
 	return rc;
 }
 
@@ -245,7 +245,7 @@ collect_votes(const struct tk_epoch_opts *opts, struct tk_epoch *epoch, bool *vo
 	struct tk_err why;
 	enum tk_rc rc = TK_OK;
 
-	(void)tk_err_set(&why, TK_EUNREACH, "no site is reachable");
+	(void)tk_err_set(&why, TK_EUNREACH, "no site answers");
 	memset(&epoch->parent, 0, sizeof(epoch->parent));
 	for (size_t i = 0; i < opts->site_count && !rc; i++) {
 		struct tk_site_report report;
@@ -257,7 +257,7 @@ collect_votes(const struct tk_epoch_opts *opts, struct tk_epoch *epoch, bool *vo
 			continue;
 		}
 		if (tk_sites_vote(opts->sites, i, epoch->grant.data, epoch->grant.len_bytes, &why)) {
-			tk_log_event(opts->log, TK_LOG_WARN, "vote", "reason=\"%s\"", why.text);
+			tk_log_event(opts->log, TK_LOG_INFO, "vote", "reason=\"%s\"", why.text);
 			continue;
 		}
 		tk_sites_report(opts->sites, i, &report);

@@ -68,13 +68,23 @@ is_fatal(const struct scan *scan, enum tk_rc rc)
 	return tk_ingest_broken(scan->opts->ingest) || (rc != TK_ENOENT && rc != TK_EDENIED && rc != TK_EIO);
 }
 
-/* What a run would do, by what stat says alone. */
+/* Does stat say what the point before says? */
+static bool
+is_same_stat(const struct tk_entry *old, const struct tk_stat *st, uint64_t size_bytes)
+{
+	return old->meta.type == st->type && old->meta.mtime_s == st->mtime_s && old->meta.mtime_ns == st->mtime_ns &&
+	       old->meta.size_bytes == size_bytes;
+}
+
+/* What a run would do, by what stat says alone. A file that would only be read again, to be sure, has not changed. */
 static void
 guess(struct scan *scan, const struct tk_walk_entry *now, const struct tk_entry *old)
 {
 	count_entry(scan, now->st.type, now->st.size_bytes);
 	scan->stats->changed = true;
 	if (now->st.type == TK_FT_DIR)
+		return;
+	if (old && is_same_stat(old, &now->st, now->st.size_bytes))
 		return;
 	if (old)
 		scan->stats->files_changed++;
@@ -86,8 +96,7 @@ static void
 count_change(struct scan *scan, const struct tk_walk_entry *now, const struct tk_entry *old, const struct tk_entry *fresh, const struct tk_stat *st)
 {
 	const struct tk_sidecar *side = old ? tk_oldcursor_sidecar(&scan->old) : NULL;
-	bool same_stat = old && old->meta.type == st->type && old->meta.mtime_s == st->mtime_s && old->meta.mtime_ns == st->mtime_ns &&
-			 old->meta.size_bytes == fresh->meta.size_bytes;
+	bool same_stat = old && is_same_stat(old, st, fresh->meta.size_bytes);
 	bool planned = same_stat && side->ino == st->ino && tk_trust_same_ctime(side, st) && !side->racy;
 
 	count_entry(scan, st->type, fresh->meta.size_bytes);

@@ -70,7 +70,7 @@ worker_fail(struct worker *worker, const struct tk_err *err)
 {
 	struct tk_sites *sites = worker->sites;
 
-	tk_log_event(sites->opts.log, TK_LOG_WARN, "site-failed", "site=%s reason=\"%s\"", sites->opts.sites[worker->index].name, err->text);
+	tk_log_event(sites->opts.log, TK_LOG_INFO, "site-failed", "site=%s reason=\"%s\"", sites->opts.sites[worker->index].name, err->text);
 	pthread_mutex_lock(&sites->lock);
 	worker->report.phase = TK_SITE_FAILED;
 	worker->report.failure = *err;

@@ -52,7 +52,7 @@ err_is 'twinkeep: --home wants a value: write --home DIR'
 for verb in takeover switch failback "history list" rejoin follow hold; do
 	# shellcheck disable=SC2086
 	expect 2 twinkeep $verb d
-	err_has "this release does not have \"$verb\""
+	err_has "is not in this version"
 done
 
 # --- version
@@ -66,6 +66,20 @@ expect 0 twinkeep version -q
 [ ! -s "$T/out" ] || fail "-q is not quiet"
 expect 1 sh -c 'twinkeep version >/dev/full'
 err_has "cannot write to standard output"
+
+# --- an init that fails leaves nothing behind, and keys without a configuration are left alone
+mkdir "$T/data"
+echo 'correct horse battery staple 42' >"$T/pass"
+expect 2 twinkeep init --home "$T/new/home" --site a="dir:$T/va" --dataset d="$T/data,$T/data" --policy "$TK_SRCDIR/policies/ready/documents.conf" --passphrase-file "$T/pass"
+[ ! -e "$T/new/home" ] || fail "it left $(find "$T/new/home")"
+mkdir "$T/new/home"
+expect 2 twinkeep init --home "$T/new/home" --site a="dir:$T/va" --dataset d="$T/data,$T/data" --policy "$TK_SRCDIR/policies/ready/documents.conf" --passphrase-file "$T/pass"
+[ -z "$(ls "$T/new/home")" ] || fail "it left $(find "$T/new/home")"
+expect 0 twinkeep init --home "$T/new/home" --site a="dir:$T/va" --dataset d="$T/data" --passphrase-file "$T/pass"
+rm "$T/new/home/twinkeep.conf"
+expect 1 twinkeep init --home "$T/new/home" --site a="dir:$T/va" --dataset d="$T/data" --passphrase-file "$T/pass"
+err_has "has keys, though no twinkeep.conf"
+[ -s "$T/new/home/keys/machine.slot" ] || fail "the keys are gone"
 
 # --- a configuration without mistake
 mkdir "$T/home"

@@ -28,6 +28,12 @@ alarms_are no-point
 
 expect 0 twinkeep backup --json
 first=$(json point)
+stored=$(json stored_bytes)
+expect 0 twinkeep list --json
+json_is points.0.stored_bytes "$stored"
+# A file that is only looked at again, since it was written just before, has not changed.
+expect 0 twinkeep backup --dry-run --json
+json_is files_changed 0
 expect 0 twinkeep status --json
 json_is datasets.0.point "$first"
 json_is datasets.0.ack_met true
@@ -50,6 +56,8 @@ mv "$T/two" "$T/two.off"
 echo b >"$T/src/b"
 expect 4 twinkeep backup --json
 second=$(json point)
+[ "$(wc -l <"$T/err")" = 1 ] || fail "a site that is away takes more than a line"
+err_has "twinkeep: site two does not hold the point: "
 mv "$T/two.off" "$T/two"
 expect 4 twinkeep status --json
 json_is datasets.0.point "$second"
@@ -67,6 +75,13 @@ json_is datasets.0.sites.0.point "$second"
 alarms_are "ack backup unreachable"
 mv "$T/two" "$T/two.off"
 expect 7 twinkeep status --json
+expect 7 twinkeep backup --json
+[ "$(wc -l <"$T/err")" = 3 ] || fail "two sites that are away and the end take more than three lines"
+err_has "twinkeep: site one failed: "
+err_has "twinkeep: site two failed: "
+[ "$(json errors | grep -o 'site [a-z]* failed: ' | wc -l)" = 2 ] || fail "errors do not name each site once"
+expect 7 twinkeep backup -v
+err_has "event=site-failed site=one"
 mv "$T/one.off" "$T/one"
 mv "$T/two.off" "$T/two"
 expect 0 twinkeep backup
@@ -97,7 +112,19 @@ mv "$T/pack" "$pack"
 expect 0 twinkeep verify
 expect 0 twinkeep status --json
 alarms_are ""
-echo ok
+
+# --- another home writes now: this one is fenced, whether it has noticed or not
+cp -a "$T/home" "$T/copy"
+expect 0 twinkeep recover --home "$T/copy" --site dir:"$T/one"
+expect 0 twinkeep backup --home "$T/copy" --json
+json_is epoch 2
+expect 6 twinkeep status --json
+alarms_are fenced
+out_has '"sequence": '
+expect 6 twinkeep backup
+expect 6 twinkeep status --json
+alarms_are "backup fenced"
+expect 0 twinkeep status --home "$T/copy"
 
 # --- a dataset that is suddenly empty is spoken of, and its earlier points stand
 mkdir "$T/mnt"
@@ -107,3 +134,4 @@ expect 0 twinkeep backup --home "$T/home2"
 rm "$T/mnt/a"
 expect 0 twinkeep backup --home "$T/home2"
 err_has "dataset mnt is empty, and had 1 files in the point before"
+echo ok

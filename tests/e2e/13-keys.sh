@@ -69,6 +69,9 @@ expect 0 twinkeep backup
 expect 0 twinkeep key list --json
 json_is slots.1.slot "$init"
 [ "$(slots one) $(slots two)" = "1 1" ] || fail "a rotation that was given up left slots"
+old=$(find "$T/two/sources" -path '*/slots/*' -name '*.pub')
+mkdir "$T/slots"
+cp -a "${old%.pub}"* "$T/slots"
 expect 0 twinkeep key rotate --json
 json_is domains.0.key_epoch 2
 [ "$(slots one) $(slots two)" = "1 1" ] || fail "the rotation left slots"
@@ -82,11 +85,14 @@ cmp -s "$T/src/a" "$T/r1$T/src/a" || fail "the old point does not restore"
 cmp -s "$T/src/b" "$T/r2$T/src/b" || fail "the new point does not restore"
 expect 0 twinkeep verify --data
 
-# --- an empty machine has all keys
+# --- an empty machine has all keys, also when a site still has the slot from before the rotation
+cp -a "$T/slots/." "$(dirname "$old")"
+[ "$(slots two)" = 2 ] || fail "the old slot is not back at site two"
 rm -rf "$T/home" "$T/home.state"
 expect 0 twinkeep recover --home "$T/home2" --site "dir:$T/two"
 expect 0 twinkeep cat data "$T/src/b" --home "$T/home2"
 out_is new
 expect 0 twinkeep cat "data@$first" "$T/src/a" --home "$T/home2"
 out_is old
+[ "$(ls "$T/home2/keys" | grep -c 'passphrase-.*slot')" = 1 ] || fail "the home has the slot from before the rotation too"
 echo ok

@@ -75,7 +75,7 @@ const struct tk_config_key tk_config_key_table[] = {
 		"How long a run goes on, once its ack rule is met, for the sites that do not have the point yet; what they still lack then goes out with the next run."),
 	POLICY("compression", compression, "zstd|lz4|none", TK_KEY_CHOICE, "zstd", 0, 0,
 		"How data is compressed; what does not shrink is stored as it is."),
-	POLICY("level", level, "number", TK_KEY_NUMBER, "3", 1, 22,
+	POLICY("level", level, "number", TK_KEY_NUMBER, "1", 1, 22,
 		"The level of zstd: 1 is fastest, 19 is small and slow."),
 	POLICY("exclude", exclude, "list of patterns", TK_KEY_LIST, "", 0, 0,
 		"Patterns of what is left out of every dataset under the policy; see exclude of a dataset."),

@@ -68,6 +68,9 @@ TK_MUST_CHECK enum tk_rc tk_home_read_key_file(struct tk_home *home, const char 
 /* HOME/keys/<domain hex>.<kind>. */
 TK_MUST_CHECK enum tk_rc tk_home_read_record(struct tk_home *home, const struct tk_id *domain, const char *kind, struct tk_buf *out, struct tk_err *err);
 
+/* Is this name in HOME/keys a passphrase slot's? */
+bool tk_home_is_passphrase_slot(const char *name);
+
 /* HOME/keys/removed-slots: ids in hex, a line each, of slots that sites must not keep. */
 #define TK_REMOVED_SLOTS "removed-slots"
 /* For tk_backup_opts.prepare_site (ctx: the home): gives the site the slots and the sealed configuration, and takes removed slots from it, unless it has these

@@ -8,23 +8,6 @@
 #include "engine/job/rebuild.h"
 #include "policies/select.h"
 
-struct list_call {
-	const struct tk_id *domain;
-	struct tk_store_point *points;
-	size_t count;
-};
-
-static enum tk_rc
-call_list(struct tk_store *store, void *arg, struct tk_err *err)
-{
-	struct list_call *call = arg;
-
-	free(call->points);
-	call->points = NULL;
-	call->count = 0;
-	return store->ops->list_points(store, call->domain, &call->points, &call->count, err);
-}
-
 /* Adds a site's point to the merged list, in its place. site SIZE_MAX: nobody holds it. */
 static enum tk_rc
 merge_point(struct tk_reading *reading, size_t site, const struct tk_store_point *found, struct tk_err *err)
@@ -82,7 +65,8 @@ on_fault(void *ctx, const char *site, const struct tk_err *err)
 struct asking {
 	struct tk_reading *reading;
 	size_t site;
-	struct list_call call;
+	struct tk_store_point *points;
+	size_t count;
 	struct tk_err why;
 	enum tk_rc rc;
 	pthread_t thread;
@@ -94,7 +78,8 @@ ask_main(void *arg)
 {
 	struct asking *asking = arg;
 
-	asking->rc = tk_fetch_with_session(asking->reading->fetch, asking->site, call_list, &asking->call, &asking->why);
+	asking->rc = tk_fetch_list_points(asking->reading->fetch, asking->site, &asking->reading->domain, &asking->points, &asking->count,
+					  &asking->why);
 	return NULL;
 }
 
@@ -111,8 +96,8 @@ take_answer(struct tk_reading *reading, const struct asking *asking, struct tk_e
 	}
 	reading->answered[asking->site] = true;
 	reading->sites_answered++;
-	for (size_t i = 0; i < asking->call.count && !rc; i++)
-		rc = merge_point(reading, asking->site, &asking->call.points[i], err);
+	for (size_t i = 0; i < asking->count && !rc; i++)
+		rc = merge_point(reading, asking->site, &asking->points[i], err);
 	return rc;
 }
 
@@ -130,7 +115,6 @@ list_sites(struct tk_reading *reading, struct tk_err *why, struct tk_err *err)
 	for (size_t i = 0; i < reading->site_count; i++) {
 		all[i].reading = reading;
 		all[i].site = i;
-		all[i].call.domain = &reading->domain;
 		all[i].started = pthread_create(&all[i].thread, NULL, ask_main, &all[i]) == 0;
 		if (!all[i].started)
 			(void)ask_main(&all[i]);
@@ -140,7 +124,7 @@ list_sites(struct tk_reading *reading, struct tk_err *why, struct tk_err *err)
 			(void)pthread_join(all[i].thread, NULL);
 		if (!rc)
 			rc = take_answer(reading, &all[i], why, err);
-		free(all[i].call.points);
+		free(all[i].points);
 	}
 	free(all);
 	return rc;

@@ -367,6 +367,40 @@ tk_fetch_with_session(struct tk_fetch *fetch, size_t site, enum tk_rc (*call)(st
 	return tk_load_call(fetch->loads, site, call, arg, err);
 }
 
+struct list_call {
+	const struct tk_id *domain;
+	struct tk_store_point *points;
+	size_t count;
+};
+
+static enum tk_rc
+call_list(struct tk_store *store, void *arg, struct tk_err *err)
+{
+	struct list_call *call = arg;
+	size_t count = 0;
+	struct tk_store_point *points = NULL;
+	enum tk_rc rc = store->ops->list_points(store, call->domain, &points, &count, err);
+
+	if (rc) {
+		free(points);
+		return rc;
+	}
+	call->points = points;
+	call->count = count;
+	return TK_OK;
+}
+
+enum tk_rc
+tk_fetch_list_points(struct tk_fetch *fetch, size_t site, const struct tk_id *domain, struct tk_store_point **points, size_t *count, struct tk_err *err)
+{
+	struct list_call call = {.domain = domain};
+	enum tk_rc rc = tk_fetch_with_session(fetch, site, call_list, &call, err);
+
+	*points = call.points;
+	*count = call.count;
+	return rc;
+}
+
 uint64_t
 tk_fetch_bytes(const struct tk_fetch *fetch)
 {

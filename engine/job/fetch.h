@@ -47,6 +47,11 @@ void tk_fetch_index_release(struct tk_fetch *fetch, const struct tk_pack_index *
 TK_MUST_CHECK enum tk_rc tk_fetch_with_session(struct tk_fetch *fetch, size_t site, enum tk_rc (*call)(struct tk_store *store, void *arg, struct tk_err *err),
 					       void *arg, struct tk_err *err);
 
+/* The points of a domain at a given site (or, with site == SIZE_MAX, at any that works), as tk_store_ops.list_points. The caller frees *points, which is
+ * NULL on an error. */
+TK_MUST_CHECK enum tk_rc tk_fetch_list_points(struct tk_fetch *fetch, size_t site, const struct tk_id *domain, struct tk_store_point **points,
+					      size_t *count, struct tk_err *err);
+
 uint64_t tk_fetch_bytes(const struct tk_fetch *fetch);              /* sealed bytes read from sites */
 bool tk_fetch_site_used(const struct tk_fetch *fetch, size_t site);
 bool tk_fetch_site_failed(const struct tk_fetch *fetch, size_t site);

@@ -160,34 +160,21 @@ tk_rebuild_dedup_pack(struct tk_fetch *fetch, struct tk_dedup *dedup, uint32_t p
 	return rc;
 }
 
-struct list_call {
-	const struct tk_id *domain;
-	struct tk_store_point *points;
-	size_t count;
-};
-
-static enum tk_rc
-call_list(struct tk_store *store, void *arg, struct tk_err *err)
-{
-	struct list_call *call = arg;
-
-	return store->ops->list_points(store, call->domain, &call->points, &call->count, err);
-}
-
 enum tk_rc
 tk_rebuild_dedup(struct tk_fetch *fetch, struct tk_dedup *dedup, struct tk_packtab *packs, const struct tk_id *domain, const struct tk_head *at,
 		 struct tk_err *err)
 {
 	TK_AUTO(tk_buf_release) struct tk_buf record = {0};
-	struct list_call list = {.domain = domain};
-	enum tk_rc rc = tk_fetch_with_session(fetch, SIZE_MAX, call_list, &list, err);
+	struct tk_store_point *points = NULL;
+	size_t count = 0;
+	enum tk_rc rc = tk_fetch_list_points(fetch, SIZE_MAX, domain, &points, &count, err);
 
-	for (size_t i = 0; i < list.count && !rc; i++) {
+	for (size_t i = 0; i < count && !rc; i++) {
 		struct tk_point point = {0};
 
-		if (tk_head_compare(&list.points[i].at, at) > 0)
+		if (tk_head_compare(&points[i].at, at) > 0)
 			break;
-		if ((rc = get_record(fetch, domain, &list.points[i].at, &record, err)) ||
+		if ((rc = get_record(fetch, domain, &points[i].at, &record, err)) ||
 		    (rc = tk_point_decode(record.data, record.len_bytes, &point, err)))
 			break;
 		for (size_t k = 0; k < point.pack_count && !rc; k++) {
@@ -201,6 +188,6 @@ tk_rebuild_dedup(struct tk_fetch *fetch, struct tk_dedup *dedup, struct tk_packt
 		}
 		tk_point_release(&point);
 	}
-	free(list.points);
+	free(points);
 	return rc ? rc : tk_dedup_commit(dedup, err);
 }

@@ -71,25 +71,13 @@ check_point(struct tk_verify *verify, const struct tk_head *at, struct tk_err *e
 	return TK_OK;
 }
 
-struct list_call {
-	const struct tk_id *domain;
+struct point_list {
 	struct tk_store_point *points;
 	size_t count;
 };
 
 static enum tk_rc
-call_list(struct tk_store *store, void *arg, struct tk_err *err)
-{
-	struct list_call *call = arg;
-
-	free(call->points);
-	call->points = NULL;
-	call->count = 0;
-	return store->ops->list_points(store, call->domain, &call->points, &call->count, err);
-}
-
-static enum tk_rc
-check_points(struct tk_verify *verify, const struct list_call *list, struct tk_err *err)
+check_points(struct tk_verify *verify, const struct point_list *list, struct tk_err *err)
 {
 	enum tk_rc rc = TK_OK;
 	bool found = false;
@@ -173,7 +161,7 @@ check_packs(struct tk_verify *verify, struct tk_err *err)
 
 /* The pages are gone through once more, to name the files that need what is damaged. */
 static enum tk_rc
-name_files(struct tk_verify *verify, const struct list_call *list, struct tk_err *err)
+name_files(struct tk_verify *verify, const struct point_list *list, struct tk_err *err)
 {
 	uint64_t blobs_checked = verify->result->blobs_checked;
 	enum tk_rc rc;
@@ -192,7 +180,7 @@ tk_verify_site(const struct tk_verify_opts *opts, struct tk_verify_result *resul
 {
 	struct tk_verify verify = {.opts = opts, .result = result};
 	struct tk_fetch_opts fetch = {.sites = opts->site, .site_count = 1, .keys = opts->keys};
-	struct list_call list = {.domain = opts->domain};
+	struct point_list list = {0};
 	struct tk_err own;
 	enum tk_rc rc;
 
@@ -202,7 +190,7 @@ tk_verify_site(const struct tk_verify_opts *opts, struct tk_verify_result *resul
 	rc = tk_packtab_new(&verify.packs, err);
 	fetch.packs = verify.packs;
 	if (!rc && !(rc = tk_fetch_new(&fetch, &verify.fetch, err)) && !(rc = tk_random_bytes(&verify.draw, sizeof(verify.draw), err)))
-		rc = tk_fetch_with_session(verify.fetch, 0, call_list, &list, err);
+		rc = tk_fetch_list_points(verify.fetch, 0, opts->domain, &list.points, &list.count, err);
 	if (!rc && !(rc = check_points(&verify, &list, err)) && !(rc = check_packs(&verify, err)))
 		rc = name_files(&verify, &list, err);
 	free(list.points);

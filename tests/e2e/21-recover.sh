@@ -3,16 +3,7 @@
 # a home that was rolled back do not write until they are recovered.
 . "$(dirname "$0")/lib.sh"
 
-lab=$TK_SRCDIR/tools/lab
-command -v bash >/dev/null || { echo "skipped: no bash"; exit 77; }
-TWINKEEP_BUILD=$TK_BUILDDIR
-export TWINKEEP_BUILD
-lab_down()
-{
-	"$lab" down "$T/lab" >/dev/null 2>&1 || :
-	cleanup
-}
-trap lab_down EXIT
+use_lab
 
 expect 0 "$lab" up "$T/lab" --sites a,remote
 eval "$("$lab" env "$T/lab")"

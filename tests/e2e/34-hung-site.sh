@@ -3,17 +3,7 @@
 # is over, says which site lacks the point, and the site gets everything when it is back. An interrupt ends a run at once.
 . "$(dirname "$0")/lib.sh"
 
-lab=$TK_SRCDIR/tools/lab
-command -v bash >/dev/null || { echo "skipped: no bash"; exit 77; }
-TWINKEEP_BUILD=$TK_BUILDDIR
-export TWINKEEP_BUILD
-lab_down()
-{
-	kill -CONT "$(cat "$T/lab/remote/twinkeepd.pid")" "$(cat "$T/lab/a/twinkeepd.pid")" 2>/dev/null || :
-	"$lab" down "$T/lab" >/dev/null 2>&1 || :
-	cleanup
-}
-trap lab_down EXIT
+use_lab
 
 expect 0 "$lab" up "$T/lab"
 expect 0 "$lab" env "$T/lab"

@@ -25,6 +25,24 @@ cleanup()
 trap cleanup EXIT
 trap 'exit 1' INT TERM
 
+# use_lab: $lab is tools/lab; a lab at $T/lab ends with the test, stopped daemons too.
+use_lab()
+{
+	command -v bash >/dev/null || { echo "skipped: no bash"; exit 77; }
+	lab=$TK_SRCDIR/tools/lab
+	TWINKEEP_BUILD=$TK_BUILDDIR
+	export TWINKEEP_BUILD
+	trap lab_down EXIT
+}
+lab_down()
+{
+	for pid_file in "$T"/lab/*/twinkeepd.pid; do
+		[ ! -f "$pid_file" ] || kill -CONT "$(cat "$pid_file")" 2>/dev/null || :
+	done
+	"$lab" down "$T/lab" >/dev/null 2>&1 || :
+	cleanup
+}
+
 fail()
 {
 	echo "FAIL: $*" >&2

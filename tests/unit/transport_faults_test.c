@@ -176,6 +176,15 @@ say_hello(struct net *net, struct tk_session *session)
 	assert_int_equal(frame.head.type, TK_FRAME_WELCOME);
 }
 
+static struct tk_session *
+greet_by_hand(struct net *net)
+{
+	struct tk_session *session = open_by_hand(net);
+
+	say_hello(net, session);
+	return session;
+}
+
 static void
 expect_protocol_error(struct tk_session *session)
 {
@@ -207,23 +216,19 @@ broken_frames_end_the_connection_and_nothing_else(void **state)
 	assert_int_equal(tk_tls_write(tk_session_tls(session), huge, sizeof(huge), 1000, NULL), TK_OK);
 	tk_session_free(session);
 
-	session = open_by_hand(net);
-	say_hello(net, session);
+	session = greet_by_hand(net);
 	assert_int_equal(tk_tls_write(tk_session_tls(session), huge, sizeof(huge), 1000, NULL), TK_OK);
 	expect_protocol_error(session);
 
-	session = open_by_hand(net);
-	say_hello(net, session);
+	session = greet_by_hand(net);
 	assert_int_equal(tk_session_send(session, &data, "data", NULL), TK_OK);
 	expect_protocol_error(session);
 
-	session = open_by_hand(net);
-	say_hello(net, session);
+	session = greet_by_hand(net);
 	assert_int_equal(tk_session_send(session, &reply, NULL, NULL), TK_OK);
 	expect_protocol_error(session);
 
-	session = open_by_hand(net);
-	say_hello(net, session);
+	session = greet_by_hand(net);
 	assert_int_equal(tk_tls_write(tk_session_tls(session), half, sizeof(half), 1000, NULL), TK_OK);
 	tk_session_free(session);
 
@@ -243,8 +248,7 @@ a_pack_that_breaks_off_leaves_nothing_behind(void **state)
 
 	net_serve(net);
 	make_small_pack(net->box, &pack);
-	session = open_by_hand(net);
-	say_hello(net, session);
+	session = greet_by_hand(net);
 	begin.name = tk_message_bytes(pack.ident.name.b, TK_DIGEST_BYTES);
 	begin.len_bytes = pack.ident.len_bytes;
 	assert_int_equal(tk_session_send_message(session, TK_FRAME_PACK_BEGIN, false, 2, &begin, NULL), TK_OK);
@@ -280,8 +284,7 @@ a_stopping_site_finishes_the_pack_that_has_begun(void **state)
 	net_serve(net);
 	resting = net_open(net);
 	make_small_pack(net->box, &pack);
-	session = open_by_hand(net);
-	say_hello(net, session);
+	session = greet_by_hand(net);
 	begin.name = tk_message_bytes(pack.ident.name.b, TK_DIGEST_BYTES);
 	begin.len_bytes = pack.ident.len_bytes;
 	assert_int_equal(tk_session_send_message(session, TK_FRAME_PACK_BEGIN, false, 2, &begin, NULL), TK_OK);
@@ -320,8 +323,7 @@ a_drain_does_not_wait_for_ever(void **state)
 	net->options.drain_timeout_ms = 300;
 	net_serve(net);
 	make_small_pack(net->box, &pack);
-	session = open_by_hand(net);
-	say_hello(net, session);
+	session = greet_by_hand(net);
 	begin.name = tk_message_bytes(pack.ident.name.b, TK_DIGEST_BYTES);
 	begin.len_bytes = pack.ident.len_bytes;
 	assert_int_equal(tk_session_send_message(session, TK_FRAME_PACK_BEGIN, false, 2, &begin, NULL), TK_OK);

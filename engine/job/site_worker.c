@@ -1,0 +1,328 @@
+#include "engine/job/site_worker.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define BEHIND_TEXT "its vault is older than a receipt or vote it gave: it serves reads only until it is re-admitted"
+
+void
+tk_site_work_free(struct tk_site_work *work)
+{
+	if (!work)
+		return;
+	tk_buf_release(&work->record);
+	free(work);
+}
+
+static void
+worker_fail(struct tk_site_worker *worker, const struct tk_err *err)
+{
+	struct tk_sites *sites = worker->sites;
+
+	tk_log_event(sites->opts.log, TK_LOG_INFO, "site-failed", "site=%s reason=\"%s\"", sites->opts.sites[worker->index].name, err->text);
+	pthread_mutex_lock(&sites->lock);
+	worker->report.phase = TK_SITE_FAILED;
+	worker->report.failure = *err;
+	pthread_cond_broadcast(&sites->changed);
+	pthread_mutex_unlock(&sites->lock);
+	tk_stock_site_down(sites->opts.stock, worker->index, err);
+}
+
+static enum tk_rc
+pin_site(struct tk_site_worker *worker, const struct tk_store_state *state, struct tk_err *err)
+{
+	const char *name = worker->sites->opts.sites[worker->index].name;
+	struct tk_journal *journal = worker->sites->opts.journal;
+	uint8_t key[TK_KEY_BYTES];
+	struct tk_id id;
+	enum tk_rc rc = tk_journal_site_key(journal, name, &id, key, err);
+
+	if (rc == TK_ENOENT)
+		return tk_journal_pin_site(journal, name, &state->site_id, state->site_key, err);
+	if (!rc && (memcmp(&id, &state->site_id, sizeof(id)) != 0 || memcmp(key, state->site_key, sizeof(key)) != 0))
+		return tk_err_set(err, TK_EDENIED, "site %s signs with another key than before: if its vault was made anew, run `twinkeep site readmit %s`",
+				  name, name);
+	return rc;
+}
+
+/* A promise may be to this very home: from an election that a crash cut short. */
+static bool
+promised_to_us(struct tk_site_worker *worker, const struct tk_store_state *state)
+{
+	const struct tk_sites_opts *opts = &worker->sites->opts;
+	TK_AUTO(tk_buf_release) struct tk_buf record = {0};
+	struct tk_grant grant;
+
+	return state->promised_epoch > 0 &&
+	       !worker->store->ops->get_record(worker->store, opts->domain, TK_RECORD_GRANT, state->promised_epoch, &record, NULL) &&
+	       !tk_grant_decode(record.data, record.len_bytes, &grant, NULL) &&
+	       memcmp(&grant.digest, &state->promised_grant, sizeof(grant.digest)) == 0 &&
+	       memcmp(&grant.incarnation, opts->incarnation, sizeof(grant.incarnation)) == 0;
+}
+
+/* Sets or takes away the session; the one before is the caller's. */
+static struct tk_store *
+set_store(struct tk_site_worker *worker, struct tk_store *store)
+{
+	struct tk_store *before;
+
+	pthread_mutex_lock(&worker->sites->lock);
+	before = worker->store;
+	worker->store = store;
+	pthread_mutex_unlock(&worker->sites->lock);
+	return before;
+}
+
+static enum tk_rc
+worker_open(struct tk_site_worker *worker, struct tk_store_state *state, bool *own_promise, struct tk_err *err)
+{
+	struct tk_sites *sites = worker->sites;
+	const struct tk_site *site = &sites->opts.sites[worker->index];
+	struct tk_site_marks marks = {0};
+	struct tk_store *store = NULL;
+	struct tk_err why;
+	enum tk_rc rc = site->open(site, &store, err);
+
+	if (rc)
+		return rc;
+	(void)set_store(worker, store);
+	rc = tk_site_meet(store, sites->opts.domain, sites->opts.journal, site->name, &marks, state, err);
+	pthread_mutex_lock(&sites->lock);
+	worker->marks = marks;
+	pthread_mutex_unlock(&sites->lock);
+	if (rc || (rc = pin_site(worker, state, err)))
+		return rc;
+	if (state->read_only)
+		return tk_err_set(err, TK_EBEHIND, BEHIND_TEXT);
+	*own_promise = promised_to_us(worker, state);
+	if (!state->domain_known &&
+	    (rc = worker->store->ops->put_genesis(worker->store, sites->opts.genesis->data, sites->opts.genesis->len_bytes, err)))
+		return rc;
+	/* Without it the data is as safe as before: only `recover` from this site alone would not work yet. */
+	if (sites->opts.prepare && sites->opts.prepare(sites->opts.prepare_ctx, site, worker->store, &why))
+		tk_log_event(sites->opts.log, TK_LOG_WARN, "recovery-data", "site=%s reason=\"%s\"", site->name, why.text);
+	return TK_OK;
+}
+
+/* From now on the site's newest promise is this one. */
+static enum tk_rc
+keep_mark(struct tk_site_worker *worker, const struct tk_buf *record, struct tk_err *err)
+{
+	enum tk_rc rc;
+
+	pthread_mutex_lock(&worker->sites->lock);
+	rc = tk_site_marks_keep(&worker->marks, record, err);
+	worker->report.told = false;
+	pthread_mutex_unlock(&worker->sites->lock);
+	return rc;
+}
+
+/* What a site promised before it was set back it does not stand by any more. */
+static enum tk_rc
+do_tell(struct tk_site_worker *worker, struct tk_site_work *work, struct tk_err *err)
+{
+	struct tk_store_state state;
+	enum tk_rc rc = worker->store->ops->state(worker->store, worker->sites->opts.domain, &work->record, &state, err);
+
+	if (!rc && (state.read_only || memcmp(&state.vault_incarnation, &worker->report.state.vault_incarnation, sizeof(state.vault_incarnation)) != 0))
+		rc = tk_err_set(err, TK_EBEHIND, BEHIND_TEXT);
+	pthread_mutex_lock(&worker->sites->lock);
+	worker->report.told = !rc;
+	worker->telling = false;
+	if (rc)
+		worker->report.has_receipt = worker->report.voted = false;
+	pthread_mutex_unlock(&worker->sites->lock);
+	return rc;
+}
+
+static enum tk_rc
+do_vote(struct tk_site_worker *worker, struct tk_site_work *work, struct tk_err *err)
+{
+	const struct tk_sites_opts *opts = &worker->sites->opts;
+	struct tk_buf vote = {0};
+	enum tk_rc rc = worker->store->ops->vote(worker->store, work->record.data, work->record.len_bytes, &vote, err);
+
+	if (!rc)
+		rc = tk_site_journal_vote(opts->journal, opts->sites[worker->index].name, worker->report.state.site_key, &vote, err);
+	if (!rc)
+		rc = keep_mark(worker, &vote, err);
+
+	pthread_mutex_lock(&worker->sites->lock);
+	if (rc) {
+		worker->report.failure = *err;
+	} else {
+		tk_buf_release(&worker->report.vote);
+		worker->report.vote = vote;
+		worker->report.voted = true;
+	}
+	pthread_mutex_unlock(&worker->sites->lock);
+	if (rc)
+		tk_buf_release(&vote);
+	/* A refusal is an answer, not a failure of the site. */
+	return rc == TK_EUNREACH || rc == TK_ETIMEOUT || rc == TK_EPROTO ? rc : TK_OK;
+}
+
+static struct tk_site_publish
+publish_request(struct tk_site_worker *worker)
+{
+	struct tk_sites *sites = worker->sites;
+
+	return (struct tk_site_publish){.sites = sites->opts.sites, .site_count = sites->opts.count, .self = worker->index, .store = worker->store,
+					.domain = sites->opts.domain, .journal = sites->opts.journal, .spool = sites->opts.spool,
+					.stock = sites->opts.stock, .stop = &sites->stop};
+}
+
+static enum tk_rc
+do_publish(struct tk_site_worker *worker, struct tk_site_work *work, struct tk_err *err)
+{
+	struct tk_site_publish request = publish_request(worker);
+	TK_AUTO(tk_buf_release) struct tk_buf record = {0};
+	struct tk_site_receipt receipt;
+	enum tk_rc rc = tk_site_publish(&request, &work->at, work->record.data, work->record.len_bytes, &record, &receipt, err);
+
+	if (!rc)
+		rc = keep_mark(worker, &record, err);
+
+	tk_site_publish_release(&request);
+	pthread_mutex_lock(&worker->sites->lock);
+	worker->report.sent_bytes += request.sent_bytes;
+	if (!rc) {
+		worker->report.has_receipt = true;
+		worker->report.receipt_digest = receipt.digest;
+		worker->report.receipt_ns = receipt.time_ns;
+	}
+	pthread_mutex_unlock(&worker->sites->lock);
+	return rc;
+}
+
+static enum tk_rc
+do_catch_up(struct tk_site_worker *worker, struct tk_site_work *work, struct tk_err *err)
+{
+	struct tk_journal *journal = worker->sites->opts.journal;
+	struct tk_site_publish request = publish_request(worker);
+	TK_AUTO(tk_buf_release) struct tk_buf record = {0};
+	TK_AUTO(tk_buf_release) struct tk_buf given = {0};
+	struct tk_journal_point *points = NULL;
+	struct tk_site_receipt receipt;
+	size_t count = 0, done = 0;
+	enum tk_rc rc = tk_journal_points(journal, worker->sites->opts.domain, &points, &count, err);
+
+	for (size_t i = 0; i < count && !rc && !atomic_load(&worker->sites->stop); i++) {
+		if (points[i].at.epoch != work->epoch || points[i].state == TK_POINT_ABANDONED ||
+		    tk_head_compare(&points[i].at, &worker->report.state.head) <= 0)
+			continue;
+		tk_buf_clear(&record);
+		if ((rc = tk_journal_get_point(journal, worker->sites->opts.domain, &points[i].at, &record, err)))
+			break;
+		rc = tk_site_publish(&request, &points[i].at, record.data, record.len_bytes, &given, &receipt, err);
+		/* An older point whose packs nobody has any more, or has whole, does not keep the site from the newer ones. */
+		if (rc == TK_EMISSING || rc == TK_ECORRUPT)
+			rc = TK_OK;
+		else if (!rc && !(rc = keep_mark(worker, &given, err)))
+			done++;
+	}
+	free(points);
+	tk_site_publish_release(&request);
+	pthread_mutex_lock(&worker->sites->lock);
+	worker->report.caught_up += done;
+	worker->report.sent_bytes += request.sent_bytes;
+	pthread_mutex_unlock(&worker->sites->lock);
+	return rc;
+}
+
+static enum tk_rc
+do_pack(struct tk_site_worker *worker, struct tk_site_work *work, struct tk_err *err)
+{
+	struct tk_site_publish request = publish_request(worker);
+	enum tk_rc rc = tk_site_packs_send(&worker->packs, &request, work->item, err);
+
+	pthread_mutex_lock(&worker->sites->lock);
+	worker->report.sent_bytes += request.sent_bytes;
+	pthread_mutex_unlock(&worker->sites->lock);
+	return rc;
+}
+
+static enum tk_rc
+do_flush(struct tk_site_worker *worker, struct tk_err *err)
+{
+	struct tk_site_publish request = publish_request(worker);
+
+	return tk_site_packs_flush(&worker->packs, &request, err);
+}
+
+static enum tk_rc
+do_work(struct tk_site_worker *worker, struct tk_site_work *work, struct tk_err *err)
+{
+	switch (work->kind) {
+	case WORK_TELL:
+		return do_tell(worker, work, err);
+	case WORK_VOTE:
+		return do_vote(worker, work, err);
+	case WORK_CATCH_UP:
+		return do_catch_up(worker, work, err);
+	case WORK_PACK:
+		return do_pack(worker, work, err);
+	case WORK_PUBLISH:
+		return do_publish(worker, work, err);
+	}
+	return tk_err_set(err, TK_EINVAL, "unknown work");
+}
+
+/* Waits for something to do; *work NULL: a flush. False: no more comes. */
+static bool
+take_work(struct tk_site_worker *worker, struct tk_site_work **work)
+{
+	struct tk_sites *sites = worker->sites;
+
+	pthread_mutex_lock(&sites->lock);
+	worker->busy = false;
+	pthread_cond_broadcast(&sites->changed);
+	while (!worker->first && !worker->flush_wanted && !sites->closing)
+		pthread_cond_wait(&sites->work_there, &sites->lock);
+	*work = worker->first;
+	worker->busy = worker->first || worker->flush_wanted;
+	if (*work) {
+		worker->first = (*work)->next;
+		if (!worker->first)
+			worker->last = NULL;
+	} else {
+		worker->flush_wanted = false;
+	}
+	pthread_mutex_unlock(&sites->lock);
+	return worker->busy;
+}
+
+void *
+tk_site_worker_main(void *arg)
+{
+	struct tk_site_worker *worker = arg;
+	struct tk_store *store;
+	struct tk_store_state state;
+	struct tk_site_work *work;
+	struct tk_err err;
+	bool alive, own_promise = false;
+
+	memset(&state, 0, sizeof(state));
+	alive = worker_open(worker, &state, &own_promise, &err) == TK_OK;
+	if (alive)
+		tk_stock_site_up(worker->sites->opts.stock, worker->index);
+	pthread_mutex_lock(&worker->sites->lock);
+	worker->report.state = state;
+	worker->report.own_promise = own_promise;
+	if (alive)
+		worker->report.phase = TK_SITE_OPEN;
+	pthread_mutex_unlock(&worker->sites->lock);
+	if (!alive)
+		worker_fail(worker, &err);
+	/* A failed worker goes on taking its work, so that nobody waits for it. */
+	while (take_work(worker, &work)) {
+		if (alive && !atomic_load(&worker->sites->stop) && (work ? do_work(worker, work, &err) : do_flush(worker, &err))) {
+			alive = false;
+			worker_fail(worker, &err);
+		}
+		tk_site_work_free(work);
+	}
+	store = set_store(worker, NULL);
+	tk_store_cleanup(&store);
+	return NULL;
+}

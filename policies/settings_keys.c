@@ -12,6 +12,9 @@
 #define KIB(n) (UINT64_C(n) << 10)
 #define GIB(n) (UINT64_C(n) << 30)
 
+/* For keys that are settled and checked, but that nothing reads yet. */
+#define NO_EFFECT "No effect in this version. "
+
 #define ROW(section, member, type, kind, strct, fallback, min, max, help) \
 	{{section, #member, type, fallback, help}, kind, offsetof(strct, member), min, max}
 #define ROW_AS(section, name, member, type, kind, strct, fallback, min, max, help) \
@@ -88,7 +91,7 @@ const struct tk_config_key tk_config_key_table[] = {
 	POLICY("numeric_ids", numeric_ids, "true|false", TK_KEY_BOOL, "false", 0, 0,
 		"Restore owners by number, not by name."),
 	POLICY("append_only", append_only, "true|false", TK_KEY_BOOL, "false", 0, 0,
-		"Files only grow: read the tail and a sample of the rest."),
+		NO_EFFECT "Files only grow: read the tail and a sample of the rest."),
 	POLICY("block_size", block_size_bytes, "size", TK_KEY_SIZE, "auto", 0, KIB(1024),
 		"The block of the delta. auto: by the file's kind and size. A database's page, or a fraction of it, is a good choice."),
 	POLICY("delta_min_size", delta_min_size_bytes, "size", TK_KEY_SIZE, "64K", 0, GIB(1024),
@@ -102,15 +105,15 @@ const struct tk_config_key tk_config_key_table[] = {
 	POLICY("read_retries", read_retries, "number", TK_KEY_NUMBER, "3", 0, 100,
 		"How often a file that changes while it is read is read again before it is stored and marked inconsistent."),
 	POLICY("rewrite_percent", rewrite_percent, "number", TK_KEY_NUMBER, "2", 0, 100,
-		"How much of the data a run may store anew to keep restores fast."),
+		NO_EFFECT "How much of the data a run may store anew to keep restores fast."),
 	POLICY("rpo", rpo_ms, "duration", TK_KEY_DURATION, "24h", 0, 3650 * DAY_MS,
 		"How much work may be lost at most; status and drill measure against it. 0: no promise."),
 	POLICY("rto", rto_ms, "duration", TK_KEY_DURATION, "4h", 0, 3650 * DAY_MS,
-		"How long a restore may take at most; drill measures against it. 0: no promise."),
+		NO_EFFECT "How long a restore may take at most; drill measures against it. 0: no promise."),
 	POLICY("check_command", check_command, "command", TK_KEY_COMMAND, "", 0, 0,
-		"A shell command that a drill runs in the restored tree; it passes when the exit status is 0."),
+		NO_EFFECT "A shell command that a drill runs in the restored tree; it passes when the exit status is 0."),
 	POLICY("check_network", check_network, "true|false", TK_KEY_BOOL, "false", 0, 0,
-		"May the check command reach the network? A restored database must not call home."),
+		NO_EFFECT "May the check command reach the network? A restored database must not call home."),
 	POLICY("bandwidth", bandwidth_bytes, "size", TK_KEY_SIZE, "0", 0, INT64_MAX,
 		"The most bytes a second to send to one twinkeepd; 0: no limit."),
 	POLICY("window", window, "times of day", TK_KEY_WINDOW, "", 0, 0,
@@ -127,15 +130,15 @@ const struct tk_config_key tk_config_key_table[] = {
 	DAEMON("max_clients", max_clients, "number", TK_KEY_NUMBER, "64", 1, 10000,
 		"Connections at the same time."),
 	DAEMON("sync_every", sync_every_ms, "duration", TK_KEY_DURATION, "5min", SECOND_MS, 365 * DAY_MS,
-		"How often peers are asked for what is missing here."),
+		NO_EFFECT "How often peers are asked for what is missing here."),
 	DAEMON("scrub_every", scrub_every_ms, "duration", TK_KEY_DURATION, "30d", HOUR_MS, 3650 * DAY_MS,
-		"Every byte is read and checked within this time."),
+		NO_EFFECT "Every byte is read and checked within this time."),
 	DAEMON("expire_every", expire_every_ms, "duration", TK_KEY_DURATION, "1h", SECOND_MS, 365 * DAY_MS,
-		"How often the keep rules are applied."),
+		NO_EFFECT "How often the keep rules are applied."),
 	DAEMON("min_free", min_free_bytes, "size", TK_KEY_SIZE, "1G", 0, INT64_MAX,
-		"Below this much free space the site takes nothing new."),
+		NO_EFFECT "Below this much free space the site takes nothing new."),
 	DAEMON("bandwidth", bandwidth_bytes, "size", TK_KEY_SIZE, "0", 0, INT64_MAX,
-		"The most bytes a second to pull from peers; 0: no limit."),
+		NO_EFFECT "The most bytes a second to pull from peers; 0: no limit."),
 
 	KEEP(last, "The newest points.", "3"),
 	KEEP(daily, "The last point of each of so many days.", "14"),
@@ -156,7 +159,7 @@ static const struct {
 	[TK_SECTION_DATASET] = {"dataset NAME { ... }", "A named set of paths; one section for each."},
 	[TK_SECTION_POLICY] = {"policy NAME { ... }", "How datasets are protected. Ready-made ones are brought in with include()."},
 	[TK_SECTION_DAEMON] = {"daemon { ... }", "Read by twinkeepd, on a node that is a site; its site sections are its peers."},
-	[TK_SECTION_KEEP] = {"keep { ... }", "Inside a policy: which points the sites should keep. Inside daemon: what this site keeps at least. A point stays while any rule wants it."},
+	[TK_SECTION_KEEP] = {"keep { ... }", NO_EFFECT "Inside a policy: which points the sites should keep. Inside daemon: what this site keeps at least. A point stays while any rule wants it."},
 };
 
 const char *

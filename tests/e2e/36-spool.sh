@@ -3,16 +3,7 @@
 # says who lacks the point; killed in the middle, it goes on from what is at the sites; those that come back catch up, and each alone gives everything back.
 . "$(dirname "$0")/lib.sh"
 
-lab=$TK_SRCDIR/tools/lab
-command -v bash >/dev/null || { echo "skipped: no bash"; exit 77; }
-TWINKEEP_BUILD=$TK_BUILDDIR
-export TWINKEEP_BUILD
-lab_down()
-{
-	"$lab" down "$T/lab" >/dev/null 2>&1 || :
-	cleanup
-}
-trap lab_down EXIT
+use_lab
 
 bound=$((64 * 1024 * 1024))
 # A pack is an eighth of the spool and the blob that fills it; each of three senders may hold one more.

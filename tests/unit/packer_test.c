@@ -27,13 +27,15 @@ struct fixture {
 	atomic_uint complete;                 /* packs told of */
 };
 
-static void
-on_pack(void *ctx, const struct tk_pack_ident *ident)
+static enum tk_rc
+on_pack(void *ctx, const struct tk_pack_ident *ident, struct tk_err *err)
 {
 	struct fixture *fx = ctx;
 
+	(void)err;
 	assert_true(ident->len_bytes > 0);
 	atomic_fetch_add(&fx->complete, 1);
+	return TK_OK;
 }
 
 static int

@@ -3,7 +3,11 @@
 
 #include "engine/base/cursor.h"
 #include "engine/crypto/hash.h"
+#include "engine/vault/envelope.h"
 #include "engine/vault/packcore.h"
+
+/* Where the header has its suite. */
+enum { SUITE_AT = 10 };
 
 /* The least bytes of a row (no references) and of a reference: bound the arrays before they are allocated. */
 enum { ROW_BYTES_MIN = 1 + 1 + 4 + 4 + TK_DIGEST_BYTES + 1, REF_BYTES_MIN = 2, FOOTER_BYTES_MIN = 8 + TK_DIGEST_BYTES };
@@ -193,6 +197,22 @@ tk_pack_index_cleanup(struct tk_pack_index **index)
 	*index = NULL;
 }
 
+/* A header that says something unknown is a newer program's only if it is whole. */
+static enum tk_rc
+unknown_or_damaged(const uint8_t header[TK_PACK_HEADER_BYTES], const uint8_t *header_digest, enum tk_rc unknown, struct tk_err *err)
+{
+	struct tk_digest digest;
+	enum tk_suite suite;
+	enum tk_rc rc;
+
+	if (tk_envelope_suite(header[SUITE_AT], &suite, NULL))
+		return unknown;
+	rc = tk_hash(suite, header, TK_PACK_HEADER_BYTES, digest.b, err);
+	if (rc)
+		return rc;
+	return memcmp(digest.b, header_digest, sizeof(digest)) == 0 ? unknown : tk_err_set(err, TK_ECORRUPT, "pack header: the digest is wrong");
+}
+
 enum tk_rc
 tk_pack_index_read(const struct tk_domain_keys *keys, const uint8_t header[TK_PACK_HEADER_BYTES], const void *tail, size_t tail_bytes,
     uint64_t pack_bytes, struct tk_pack_index **out, struct tk_err *err)
@@ -212,11 +232,14 @@ tk_pack_index_read(const struct tk_domain_keys *keys, const uint8_t header[TK_PA
 	if (rc == TK_OK && tail_bytes - TK_PACK_TRAILER_BYTES < trailer.footer_bytes)
 		rc = tk_err_set(err, TK_EINVAL, "%zu bytes do not hold footer and trailer", tail_bytes);
 	/* Damage is looked for before the key: a damaged commitment must not read as a wrong key. */
-	if (rc == TK_OK)
-		rc = tk_pack_head_read(NULL, header, &index->head, err);
 	if (rc)
 		return rc;
 	footer = end - TK_PACK_TRAILER_BYTES - trailer.footer_bytes;
+	rc = tk_pack_head_read(NULL, header, &index->head, err);
+	if (rc == TK_EUNSUPPORTED)
+		return unknown_or_damaged(header, end - TK_PACK_TRAILER_BYTES - TK_DIGEST_BYTES, rc, err);
+	if (rc)
+		return rc;
 	rc = check_digests(index, &trailer, footer, err);
 	if (rc)
 		return rc;

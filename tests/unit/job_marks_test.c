@@ -22,9 +22,13 @@ three_sites(void **state)
 	return 0;
 }
 
+/* What site 0 forgets had counted: a receipt that comes after the run had enough is told to nobody before the next run. */
 static void
 set_back(struct job_box *box, struct dice *dice)
 {
+	size_t wanted = box->receipts_wanted;
+
+	box->receipts_wanted = 3;
 	job_backup_ok(box);
 	job_close(box);
 	job_shell(box, "cp -a \"$4/s0\" \"$4/old\"");
@@ -33,6 +37,7 @@ set_back(struct job_box *box, struct dice *dice)
 	job_close(box);
 	job_shell(box, "rm -r \"$4/s0\"; mv \"$4/old\" \"$4/s0\"");
 	tree_edit(box->tree, dice, 4);
+	box->receipts_wanted = wanted;
 }
 
 /* The run goes on with the others; site 0 is found out. */

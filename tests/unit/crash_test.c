@@ -261,8 +261,8 @@ complete_packs_of_a_killed_run_are_used_again(void **state)
 	}
 	killed_backup(box, "spool-synced", &dice);
 	job_backup_ok(box);
-	/* Pieces under 2 KiB are not looked up. */
-	assert_true(box->result.literal_bytes < 8 * 2048);
+	/* Pieces under 2 KiB are not looked up: the end of each of the three segments of a file may be one. */
+	assert_true(box->result.literal_bytes < 8 * 3 * 2048);
 	assert_true(box->result.stored_bytes > 60000);
 }
 

@@ -92,7 +92,7 @@ stored 60000 "80 files moved"
 rm -r "$src/dir-20"
 backup 0 --json
 json_is files_removed 80
-stored 24000 "80 files removed"
+stored 40000 "80 files removed"
 
 restore 0 d --target "$T/back" --strip --json
 json_is verified true

@@ -128,7 +128,7 @@ const struct tk_config_key tk_config_key_table[] = {
 	DAEMON("vault", vault, "directory", TK_KEY_DIR, NULL, 0, 0,
 		"The directory of the vault."),
 	DAEMON("max_clients", max_clients, "number", TK_KEY_NUMBER, "64", 1, 10000,
-		"Connections at the same time."),
+		"Sessions of peers at the same time. Connections that have not shown yet who they are count apart, and one too many takes the place of another such."),
 	DAEMON("sync_every", sync_every_ms, "duration", TK_KEY_DURATION, "5min", SECOND_MS, 365 * DAY_MS,
 		NO_EFFECT "How often peers are asked for what is missing here."),
 	DAEMON("scrub_every", scrub_every_ms, "duration", TK_KEY_DURATION, "30d", HOUR_MS, 3650 * DAY_MS,

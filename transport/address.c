@@ -15,7 +15,7 @@
 
 #include "engine/base/clock.h"
 
-#define LISTEN_BACKLOG 64
+#define LISTEN_BACKLOG 1024
 #define DEAD_PEER_MS 60000u
 
 static enum tk_rc
@@ -238,4 +238,20 @@ tk_address_of_socket(int fd, bool peer, bool host_only, char dst[TK_ADDRESS_TEXT
 		(void)snprintf(dst, TK_ADDRESS_TEXT_MAX, "%.280s", host);
 	else
 		(void)snprintf(dst, TK_ADDRESS_TEXT_MAX, strchr(host, ':') ? "[%.270s]:%.8s" : "%.270s:%.8s", host, port);
+}
+
+uint64_t
+tk_address_network(int fd)
+{
+	struct sockaddr_storage where;
+	socklen_t len = sizeof(where);
+	uint64_t network = 0;
+
+	if (getpeername(fd, (struct sockaddr *)&where, &len) < 0)
+		return 0;
+	if (where.ss_family == AF_INET)
+		memcpy(&network, &((struct sockaddr_in *)&where)->sin_addr, sizeof(struct in_addr));
+	else if (where.ss_family == AF_INET6)
+		memcpy(&network, &((struct sockaddr_in6 *)&where)->sin6_addr, sizeof(network));
+	return network;
 }

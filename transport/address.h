@@ -34,6 +34,10 @@ TK_MUST_CHECK enum tk_rc tk_address_listen(const struct tk_address *address, int
 /* What a socket is bound to (peer: connected to) as text; "unknown" when it cannot be told. host_only leaves out the port. */
 void tk_address_of_socket(int fd, bool peer, bool host_only, char dst[TK_ADDRESS_TEXT_MAX]);
 
+/* The network that a connected socket's peer belongs to, as far as one party usually rules it: an IPv4 address, or the first half of an IPv6
+ * address. 0 when it cannot be told. */
+uint64_t tk_address_network(int fd);
+
 /* The options every connection has: non-blocking, close-on-exec, no delay, and a dead peer noticed within about a minute. */
 TK_MUST_CHECK enum tk_rc tk_address_tune(int fd, struct tk_err *err);
 

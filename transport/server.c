@@ -18,8 +18,10 @@
 #define RECOVER_TOTAL 4u
 /* A recovery tries a passphrase on every slot, a second each. */
 #define RECOVERING_MS 300000
-/* So many more than may be served are let in as far as to be told so. */
-#define FULL_EXTRA 8u
+#define FULL_TICK_MS 2
+#define ACCEPT_BATCH 32u
+#define REFUSED_LINES_PER_MINUTE 10u
+#define REFUSED_LINES_TOTAL 60u
 
 static void
 conn_free(struct tk_conn *conn)
@@ -48,8 +50,7 @@ reap(struct tk_server *server)
 		conn->next = ended;
 		ended = conn;
 		server->all_count--;
-		if (!conn->refused_full)
-			server->conn_count--;
+		tk_door_leave(conn);
 	}
 	pthread_mutex_unlock(&server->lock);
 	while ((conn = ended) != NULL) {
@@ -59,9 +60,8 @@ reap(struct tk_server *server)
 	}
 }
 
-/* Ends a connection from outside; its own thread does the rest. Under server->lock. */
-static void
-conn_abort(struct tk_conn *conn)
+void
+tk_conn_abort(struct tk_conn *conn)
 {
 	if (conn->session)
 		tk_session_abort(conn->session);
@@ -77,54 +77,39 @@ tick(struct tk_server *server)
 
 	pthread_mutex_lock(&server->lock);
 	for (struct tk_conn *conn = server->conns; conn; conn = conn->next) {
-		int64_t allowed_ms = conn->recovering ? RECOVERING_MS : 2 * (int64_t)server->options.hello_timeout_ms;
+		int64_t allowed_ms = conn->stage == TK_CONN_RECOVERING ? RECOVERING_MS : 2 * (int64_t)server->options.hello_timeout_ms;
 
-		if (!conn->authenticated && now_ns - conn->accepted_ns > allowed_ms * 1000000)
-			conn_abort(conn);
-		else if (conn->session && (conn->authenticated || conn->recovering) && !tk_session_ping(conn->session, server->options.ping_ms))
-			conn_abort(conn);
+		if (conn->stage != TK_CONN_KNOWN && now_ns - conn->accepted_ns > allowed_ms * 1000000)
+			tk_conn_abort(conn);
+		else if (conn->session && conn->stage >= TK_CONN_RECOVERING && !tk_session_ping(conn->session, server->options.ping_ms))
+			tk_conn_abort(conn);
 	}
+	tk_door_report(server, now_ns);
 	pthread_mutex_unlock(&server->lock);
-}
-
-static unsigned
-count_strangers(const struct tk_server *server)
-{
-	unsigned count = 0;
-
-	for (const struct tk_conn *conn = server->conns; conn; conn = conn->next)
-		count += !conn->authenticated;
-	return count;
 }
 
 /* Puts the connection into the list and starts its thread. */
 static enum tk_rc
 conn_start(struct tk_server *server, struct tk_conn *conn, struct tk_err *err)
 {
-	unsigned strangers_max = server->options.max_connections / 2 + FULL_EXTRA;
 	enum tk_rc rc = TK_OK;
 
 	pthread_mutex_lock(&server->lock);
-	if (server->all_count >= server->options.max_connections + FULL_EXTRA || count_strangers(server) >= strangers_max)
-		rc = tk_err_set(err, TK_EUNREACH, "too many connections");
-	if (!rc) {
-		conn->refused_full = server->conn_count >= server->options.max_connections;
-		conn->tls = tk_tls_ctx_ref(server->tls);
-		if (pthread_create(&conn->thread, NULL, tk_conn_run, conn))
-			rc = tk_err_set(err, TK_ENOMEM, "no thread for a connection");
-	}
+	conn->tls = tk_tls_ctx_ref(server->tls);
+	if (pthread_create(&conn->thread, NULL, tk_conn_run, conn))
+		rc = tk_err_set(err, TK_ENOMEM, "no thread for a connection");
 	if (!rc) {
 		conn->next = server->conns;
 		server->conns = conn;
 		server->all_count++;
-		if (!conn->refused_full)
-			server->conn_count++;
+		tk_door_enter(conn, TK_CONN_SILENT);
 	}
 	pthread_mutex_unlock(&server->lock);
 	return rc;
 }
 
-static void
+/* False: nobody waits there. */
+static bool
 accept_one(struct tk_server *server, int listen_fd)
 {
 	struct tk_conn *conn;
@@ -137,25 +122,27 @@ accept_one(struct tk_server *server, int listen_fd)
 			tk_log_event(server->log, TK_LOG_ERROR, "accept-failed", "text=\"%s\"", strerror(errno));
 			(void)poll(NULL, 0, TICK_MS);
 		}
-		return;
+		return false;
 	}
 	conn = calloc(1, sizeof(*conn));
 	if (!conn) {
 		(void)close(fd);
-		return;
+		return false;
 	}
 	conn->server = server;
 	conn->fd = fd;
 	conn->accepted_ns = tk_clock_mono_ns();
 	tk_address_of_socket(fd, true, false, conn->address);
 	tk_address_of_socket(fd, true, true, conn->host);
+	conn->network = tk_address_network(fd);
 	rc = tk_address_tune(fd, &err);
 	if (!rc)
 		rc = conn_start(server, conn, &err);
 	if (rc) {
-		tk_log_event(server->log, TK_LOG_WARN, "refused", "address=%s text=\"%s\"", conn->address, err.text);
+		tk_door_log_refused(conn, rc, &err);
 		conn_free(conn);
 	}
+	return true;
 }
 
 static void
@@ -182,7 +169,7 @@ drain(struct tk_server *server)
 		if (!aborted && tk_clock_mono_ns() > give_up_ns) {
 			pthread_mutex_lock(&server->lock);
 			for (struct tk_conn *conn = server->conns; conn; conn = conn->next)
-				conn_abort(conn);
+				tk_conn_abort(conn);
 			pthread_mutex_unlock(&server->lock);
 			aborted = true;
 		}
@@ -200,11 +187,12 @@ accept_run(void *arg)
 		wait[i] = (struct pollfd){.fd = server->listen_fds[i], .events = POLLIN};
 	wait[server->listen_count] = (struct pollfd){.fd = server->stop_fd, .events = POLLIN};
 	while (!atomic_load(&server->stopping)) {
-		int ready = poll(wait, server->listen_count + 1, TICK_MS);
+		bool room = tk_door_has_room(server);
+		int ready = room ? poll(wait, server->listen_count + 1, TICK_MS) : poll(NULL, 0, FULL_TICK_MS);
 
 		for (unsigned i = 0; ready > 0 && i < server->listen_count; i++)
-			if (wait[i].revents)
-				accept_one(server, server->listen_fds[i]);
+			for (unsigned n = 0; wait[i].revents && n < ACCEPT_BATCH && accept_one(server, server->listen_fds[i]); n++)
+				continue;
 		reap(server);
 		tick(server);
 	}
@@ -227,6 +215,8 @@ set_options(struct tk_server *server, const struct tk_server_options *options)
 	*own = *options;
 	own->listen = NULL;
 	own->max_connections = options->max_connections ? options->max_connections : TK_SERVER_CONNECTIONS;
+	if (!options->max_strangers || options->max_strangers > TK_SERVER_STRANGERS)
+		own->max_strangers = TK_SERVER_STRANGERS;
 	own->io_timeout_ms = or_default(options->io_timeout_ms, TK_SERVER_IO_TIMEOUT_MS);
 	own->hello_timeout_ms = or_default(options->hello_timeout_ms, TK_SERVER_HELLO_TIMEOUT_MS);
 	own->idle_timeout_ms = or_default(options->idle_timeout_ms, TK_SERVER_IDLE_TIMEOUT_MS);
@@ -244,6 +234,8 @@ server_begin(struct tk_server *server, const struct tk_server_options *options, 
 	enum tk_rc rc = tk_rate_new(server->options.recover_per_minute, RECOVER_TOTAL * server->options.recover_per_minute,
 				    &server->recover_rate, err);
 
+	if (!rc)
+		rc = tk_rate_new(REFUSED_LINES_PER_MINUTE, REFUSED_LINES_TOTAL, &server->refused_rate, err);
 	for (unsigned i = 0; !rc && i < options->listen_count; i++)
 		rc = tk_address_listen(&options->listen[i], server->listen_fds, &server->listen_count, TK_SERVER_LISTEN_MAX, err);
 	if (rc)
@@ -319,9 +311,9 @@ tk_server_reload(struct tk_server *server, struct tk_tls_ctx *tls, struct tk_reg
 	server->registry = registry;
 	server->tls = tk_tls_ctx_ref(tls);
 	for (struct tk_conn *conn = server->conns; conn; conn = conn->next) {
-		if (conn->authenticated && !still_allowed(registry, conn)) {
+		if (conn->stage == TK_CONN_KNOWN && !still_allowed(registry, conn)) {
 			atomic_store(&conn->revoked, true);
-			conn_abort(conn);
+			tk_conn_abort(conn);
 		}
 	}
 	pthread_mutex_unlock(&server->lock);
@@ -335,7 +327,7 @@ tk_server_connections(struct tk_server *server)
 	unsigned count;
 
 	pthread_mutex_lock(&server->lock);
-	count = server->conn_count;
+	count = tk_door_count_served(server);
 	pthread_mutex_unlock(&server->lock);
 	return count;
 }
@@ -365,6 +357,7 @@ tk_server_free(struct tk_server *server)
 	if (server->stop_fd >= 0)
 		(void)close(server->stop_fd);
 	tk_rate_free(server->recover_rate);
+	tk_rate_free(server->refused_rate);
 	tk_registry_free(server->registry);
 	tk_tls_ctx_free(server->tls);
 	pthread_mutex_destroy(&server->lock);

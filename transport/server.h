@@ -1,7 +1,8 @@
 /* server.h -- a site's side: serves a vault to sources over TLS (docs/PROTOCOL.md).
  *
  * One thread accepts, and shows every so often to all peers that the site lives; one thread serves each connection. What a peer may do is decided by
- * the registry. Memory for a connection is bounded; packs stream into the vault's pending file. */
+ * the registry. Memory for a connection is bounded; packs stream into the vault's pending file. Peers and strangers are counted apart: however many
+ * strangers come, each new one takes the place of another stranger, never a peer's. */
 #ifndef TK_TRANSPORT_SERVER_H
 #define TK_TRANSPORT_SERVER_H
 
@@ -13,6 +14,7 @@
 
 #define TK_SERVER_LISTEN_MAX 16u
 #define TK_SERVER_CONNECTIONS 64u
+#define TK_SERVER_STRANGERS 128u
 #define TK_SERVER_IO_TIMEOUT_MS 30000
 #define TK_SERVER_HELLO_TIMEOUT_MS 10000
 #define TK_SERVER_IDLE_TIMEOUT_MS 86400000 /* a long scan asks nothing; dead peers are noticed by TCP */
@@ -25,7 +27,8 @@ struct tk_server_options {
 	const struct tk_log *log;               /* borrowed until tk_server_free; may be NULL */
 	const struct tk_address *listen;        /* borrowed during start only */
 	unsigned listen_count;
-	unsigned max_connections;
+	unsigned max_connections;               /* of known peers */
+	unsigned max_strangers;                 /* silent ones, and as many that have not shown yet who they are; at most TK_SERVER_STRANGERS */
 	int io_timeout_ms, hello_timeout_ms, idle_timeout_ms, drain_timeout_ms, ping_ms;
 	unsigned recover_per_minute;            /* recovery requests of one address; four times as many of all; 0: 10 */
 };
@@ -47,7 +50,7 @@ bool tk_server_address(const struct tk_server *server, unsigned index, char dst[
  * registry does not have as it was: they are closed. Any thread. */
 void tk_server_reload(struct tk_server *server, struct tk_tls_ctx *tls, struct tk_registry *registry);
 
-/* Connections that are served now. Any thread. */
+/* Connections of peers and recoveries that are served now. Any thread. */
 unsigned tk_server_connections(struct tk_server *server);
 
 /* Stops accepting, lets requests in flight come to their end within the drain time-out, then closes what is left. Returns when all threads have ended. */

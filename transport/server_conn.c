@@ -1,4 +1,6 @@
 /* The life of one connection: TLS, hello, requests one after the other, the end. */
+#include <errno.h>
+#include <poll.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -63,14 +65,34 @@ serve_requests(struct tk_conn *conn, struct tk_err *err)
 	return rc;
 }
 
+/* Who says nothing gets nothing, not even memory for TLS. */
+static enum tk_rc
+await_first_byte(struct tk_conn *conn, struct tk_err *err)
+{
+	struct pollfd wait = {.fd = conn->fd, .events = POLLIN};
+	int ready;
+
+	do {
+		ready = poll(&wait, 1, conn->server->options.hello_timeout_ms);
+	} while (ready < 0 && errno == EINTR);
+	if (ready <= 0)
+		return tk_err_set(err, TK_ETIMEOUT, "it says nothing");
+	pthread_mutex_lock(&conn->server->lock);
+	tk_door_enter(conn, TK_CONN_GREETING);
+	pthread_mutex_unlock(&conn->server->lock);
+	return TK_OK;
+}
+
 static enum tk_rc
 open_session(struct tk_conn *conn, struct tk_err *err)
 {
 	struct tk_server *server = conn->server;
 	struct tk_session *session = NULL;
 	struct tk_tls_conn *tls = NULL;
-	enum tk_rc rc = tk_tls_accept(conn->tls, conn->fd, server->options.hello_timeout_ms, &tls, err);
+	enum tk_rc rc = await_first_byte(conn, err);
 
+	if (!rc)
+		rc = tk_tls_accept(conn->tls, conn->fd, server->options.hello_timeout_ms, &tls, err);
 	if (rc)
 		return rc;
 	rc = tk_session_new(tls, conn->fd, server->options.io_timeout_ms, &session, err);
@@ -109,7 +131,7 @@ log_end(struct tk_conn *conn, bool greeted, enum tk_rc rc, const struct tk_err *
 	if (atomic_load(&conn->revoked))
 		tk_log_event(conn->server->log, TK_LOG_WARN, "revoked", "peer=%s address=%s", conn->peer.name, conn->address);
 	else if (!greeted)
-		tk_log_event(conn->server->log, TK_LOG_WARN, "refused", "address=%s error=%s text=\"%s\"", conn->address, tk_rc_name(rc), err->text);
+		tk_door_log_refused(conn, rc, err);
 	else
 		tk_log_event(conn->server->log, usual ? TK_LOG_INFO : TK_LOG_WARN, "disconnected",
 			     "peer=%s address=%s sent_bytes=%llu received_bytes=%llu text=\"%s\"", conn->peer.name, conn->address,

@@ -14,6 +14,15 @@
 #define TK_CONN_PACKS 64u
 #define TK_CONN_SLOTS_MAX 64u
 
+/* How far a connection has come. Of the first two, strangers, there is a bounded number (server_door.c). */
+enum tk_conn_stage { TK_CONN_SILENT, TK_CONN_GREETING, TK_CONN_RECOVERING, TK_CONN_KNOWN };
+
+/* The strangers of one stage, oldest first. */
+struct tk_door {
+	struct tk_conn *conns[TK_SERVER_STRANGERS];
+	unsigned count;
+};
+
 struct tk_conn {
 	struct tk_conn *next;                   /* under server->lock */
 	struct tk_server *server;
@@ -22,12 +31,12 @@ struct tk_conn {
 	struct tk_session *session;             /* set and cleared under server->lock */
 	struct tk_tls_ctx *tls;                 /* the one it was accepted with */
 	int64_t accepted_ns;
-	bool recovering;                        /* a recovery takes longer than a hello; under server->lock */
-	bool refused_full;                      /* one too many: it is told so, and nothing else */
-	bool authenticated;                     /* peer below is in use; under server->lock */
+	enum tk_conn_stage stage;               /* KNOWN: peer below is in use; under server->lock */
+	bool sent_away;                         /* from the door, to make room; under server->lock */
 	atomic_bool revoked;                    /* why the session was aborted */
 	atomic_bool done;                       /* the thread has nothing more to do: join it */
 	char address[TK_ADDRESS_TEXT_MAX], host[TK_ADDRESS_TEXT_MAX];
+	uint64_t network;                       /* tk_address_network */
 
 	/* From here on the connection's own thread only. */
 	enum tk_role role;
@@ -59,18 +68,36 @@ struct tk_server {
 	pthread_t accept_thread;
 	bool started;
 	atomic_bool stopping;
-	struct tk_rate *recover_rate;
+	struct tk_rate *recover_rate, *refused_rate;
 
 	pthread_mutex_t lock;                   /* over what follows */
 	struct tk_tls_ctx *tls;
 	struct tk_registry *registry;
 	struct tk_conn *conns;
-	unsigned conn_count;                    /* without those refused because the server is full */
 	unsigned all_count;
+	struct tk_door doors[TK_CONN_RECOVERING]; /* by stage */
+	uint64_t sent_away_count, unsaid_count; /* since the last report of them */
+	int64_t reported_ns;                    /* 0: never */
 };
+
+/* server.c. Ends a connection from outside; its own thread does the rest. Under server->lock. */
+void tk_conn_abort(struct tk_conn *conn);
 
 /* server_conn.c: the life of one connection; the argument is a struct tk_conn. */
 void *tk_conn_run(void *arg);
+
+/* server_door.c. May one more be accepted now? Takes server->lock; what follows, up to the report, is called under it. */
+bool tk_door_has_room(struct tk_server *server);
+/* The connection, in the list already, is a stranger of this stage from now on; another one is sent away if there are as many as may be. */
+void tk_door_enter(struct tk_conn *conn, enum tk_conn_stage stage);
+void tk_door_leave(struct tk_conn *conn);
+/* It has shown that it is to be served as `stage`. TK_EUNREACH: enough are. TK_ECANCELLED: it was sent away. */
+TK_MUST_CHECK enum tk_rc tk_door_pass(struct tk_conn *conn, enum tk_conn_stage stage, struct tk_err *err);
+unsigned tk_door_count_served(const struct tk_server *server);
+/* Says how many were sent away or refused without a line, at most once a minute. */
+void tk_door_report(struct tk_server *server, int64_t now_ns);
+/* One line for a connection that was not let in, or none if there were many lately. Takes server->lock. */
+void tk_door_log_refused(struct tk_conn *conn, enum tk_rc rc, const struct tk_err *err);
 
 /* server_hello.c: who is it? TK_OK: conn->role, peer and pin are set, and the peer was told. */
 TK_MUST_CHECK enum tk_rc tk_conn_hello(struct tk_conn *conn, struct tk_err *err);

@@ -15,19 +15,20 @@ find_peer(struct tk_conn *conn, struct tk_err *err)
 	struct tk_server *server = conn->server;
 	const struct tk_tls_peer *tls_peer = tk_tls_peer(tk_session_tls(conn->session));
 	const struct tk_peer *peer;
+	enum tk_rc rc = TK_OK;
 
 	if (!tls_peer->has_cert || !tls_peer->verified)
 		return tk_err_set(err, TK_EDENIED, "who has no certificate can do nothing but recover");
 	memcpy(conn->pin, tls_peer->cert.pin, TK_PIN_BYTES);
 	pthread_mutex_lock(&server->lock);
 	peer = tk_registry_find(server->registry, conn->pin);
-	if (peer) {
-		conn->peer = *peer;
-		conn->authenticated = true;
-	}
-	pthread_mutex_unlock(&server->lock);
 	if (!peer)
-		return tk_err_set(err, TK_EDENIED, "the certificate of \"%s\" is not registered at this site", tls_peer->cert.name);
+		rc = tk_err_set(err, TK_EDENIED, "the certificate of \"%s\" is not registered at this site", tls_peer->cert.name);
+	else if (!(rc = tk_door_pass(conn, TK_CONN_KNOWN, err)))
+		conn->peer = *peer;
+	pthread_mutex_unlock(&server->lock);
+	if (rc)
+		return rc;
 	if (tls_peer->date_wrong)
 		tk_log_event(server->log, TK_LOG_WARN, "certificate-date", "peer=%s text=\"its certificate has expired or is not valid yet\"",
 			     conn->peer.name);
@@ -77,9 +78,8 @@ static enum tk_rc
 judge(struct tk_conn *conn, const Tk__Wire__Hello *hello, struct tk_err *err)
 {
 	struct tk_server *server = conn->server;
+	enum tk_rc rc;
 
-	if (conn->refused_full)
-		return tk_err_set(err, TK_EUNREACH, "the site serves as many connections as it may: try again later");
 	if (atomic_load(&server->stopping))
 		return tk_err_set(err, TK_EUNREACH, "the site is stopping");
 	if (hello->version != TK_PROTOCOL_VERSION || (hello->features & TK_FEATURES_CRITICAL & ~(uint64_t)TK_FEATURES))
@@ -89,9 +89,9 @@ judge(struct tk_conn *conn, const Tk__Wire__Hello *hello, struct tk_err *err)
 	conn->role = TK_ROLE_RECOVERY;
 	(void)snprintf(conn->peer.name, sizeof(conn->peer.name), "recovery");
 	pthread_mutex_lock(&server->lock);
-	conn->recovering = true;
+	rc = tk_door_pass(conn, TK_CONN_RECOVERING, err);
 	pthread_mutex_unlock(&server->lock);
-	return TK_OK;
+	return rc;
 }
 
 static enum tk_rc

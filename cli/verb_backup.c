@@ -21,6 +21,7 @@ struct run {
 	const struct tk_config_dataset *dataset;
 	struct tk_site *sites;
 	size_t site_count;
+	struct tk_voter *voters;              /* all sites of the dataset */
 	struct tk_backup_result result;
 	json_t *errors;                       /* files and sites, for --json */
 	uint64_t faults_shown;
@@ -64,17 +65,19 @@ judge(void *ctx, const bool *has_receipt, size_t count, bool *met, bool *safe)
 	free(list);
 }
 
-static bool
-votes_suffice(void *ctx, const bool *voted, size_t count)
+static enum tk_rc
+take_voters(struct run *run, struct tk_voters *out, struct tk_err *err)
 {
-	const struct run *run = ctx;
 	struct tk_ack_site *list;
-	size_t listed = ack_sites(run, voted, &list);
-	bool clean = tk_ack_takeover_is_clean(run->dataset->policy->ack, list, listed);
+	size_t count = ack_sites(run, NULL, &list);
+	struct tk_ack_fence fence = tk_ack_fence(run->dataset->policy->ack, list, count);
 
-	(void)count;
+	run->voters = calloc(count + 1, sizeof(*run->voters));
+	for (size_t i = 0; run->voters && i < count; i++)
+		run->voters[i] = (struct tk_voter){list[i].name, list[i].local || !fence.locals_count};
+	*out = (struct tk_voters){run->voters, count, fence.least};
 	free(list);
-	return clean;
+	return list && run->voters ? TK_OK : tk_err_set(err, TK_ENOMEM, "no memory for the sites");
 }
 
 /* ---- notes ---- */
@@ -216,7 +219,7 @@ run_dataset(struct run *run, const struct tk_id *domain, struct tk_err *err)
 		.domain = *domain, .genesis = &genesis, .first_grant = &grant, .roots = (const char *const *)run->dataset->paths.items,
 		.root_count = run->dataset->paths.count, .skip_dirs = skip, .spool_max_bytes = home->cfg->spool_max_bytes,
 		.threads = home->cfg->threads ? (unsigned)home->cfg->threads : tk_cores_usable(),
-		.dry_run = tk_cli_flag(cli, TK_OPT_DRY_RUN), .judge = judge, .votes_suffice = votes_suffice, .judge_ctx = run,
+		.dry_run = tk_cli_flag(cli, TK_OPT_DRY_RUN), .judge = judge, .judge_ctx = run,
 		.prepare_site = tk_home_prepare_site, .prepare_ctx = home, .cancel = cli->cancel, .progress = cli->progress, .on_note = on_note,
 		.note_ctx = run, .log = cli->log,
 	};
@@ -224,7 +227,8 @@ run_dataset(struct run *run, const struct tk_id *domain, struct tk_err *err)
 
 	if ((rc = tk_identity_read(home->keys_fd, &opts.incarnation, err)) || (rc = tk_home_read_record(home, domain, "genesis", &genesis, err)) ||
 	    (rc = tk_home_read_record(home, domain, "grant", &grant, err)) || (rc = compile_excludes(run->dataset, &exclude, err)) ||
-	    (rc = tk_home_sites(home, run->dataset, TK_VAULT_SERVE, &run->sites, &run->site_count, err)))
+	    (rc = tk_home_sites(home, run->dataset, TK_VAULT_SERVE, &run->sites, &run->site_count, err)) ||
+	    (rc = take_voters(run, &opts.voters, err)))
 		return rc;
 	opts.exclude = exclude;
 	opts.skip_dir_count = skip_dirs(home, skip);
@@ -423,6 +427,7 @@ backup_one(struct tk_home *home, const char *name, json_t *docs)
 	json_decref(run.errors);
 	tk_backup_result_release(&run.result);
 	free(run.sites);
+	free(run.voters);
 	return status;
 }
 

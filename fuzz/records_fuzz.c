@@ -2,6 +2,7 @@
 #include <stdlib.h>
 
 #include "engine/vault/marks.h"
+#include "engine/vault/opening.h"
 #include "engine/vault/recordio.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

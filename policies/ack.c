@@ -50,17 +50,28 @@ met(enum tk_ack_rule rule, struct tally sum)
 }
 
 /* A set of sites touches every set that could meet the rule exactly when the others alone could not meet it. */
+static struct tk_ack_fence
+fence(enum tk_ack_rule rule, struct tally sum)
+{
+	switch (rule) {
+	case TK_ACK_ANY:
+		return (struct tk_ack_fence){.least = sum.sites};
+	case TK_ACK_QUORUM:
+		return (struct tk_ack_fence){.least = (sum.sites + 1) / 2};
+	case TK_ACK_ALL_LOCAL:
+		return (struct tk_ack_fence){.least = sum.locals > 0, .locals_count = true};
+	case TK_ACK_ALL:
+		return (struct tk_ack_fence){.least = 1};
+	}
+	return (struct tk_ack_fence){.least = sum.sites};
+}
+
 static bool
 clean(enum tk_ack_rule rule, struct tally sum)
 {
-	struct tally others = {
-		.sites = sum.sites,
-		.marked = sum.sites - sum.marked,
-		.locals = sum.locals,
-		.marked_locals = sum.locals - sum.marked_locals,
-	};
+	struct tk_ack_fence want = fence(rule, sum);
 
-	return sum.marked * 2 > sum.sites && !met(rule, others);
+	return sum.marked * 2 > sum.sites && (want.locals_count ? sum.marked_locals : sum.marked) >= want.least;
 }
 
 bool
@@ -73,6 +84,12 @@ bool
 tk_ack_takeover_is_clean(enum tk_ack_rule rule, const struct tk_ack_site *sites, size_t count)
 {
 	return clean(rule, tally_of(sites, count));
+}
+
+struct tk_ack_fence
+tk_ack_fence(enum tk_ack_rule rule, const struct tk_ack_site *sites, size_t count)
+{
+	return fence(rule, tally_of(sites, count));
 }
 
 bool

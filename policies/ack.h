@@ -35,6 +35,13 @@ bool tk_ack_is_met(enum tk_ack_rule rule, const struct tk_ack_site *sites, size_
  */
 bool tk_ack_takeover_is_clean(enum tk_ack_rule rule, const struct tk_ack_site *sites, size_t count);
 
+/* The same as numbers, for those who know no rules: more than half of all sites, and `least` of those that count: the local ones, or all. */
+struct tk_ack_fence {
+	size_t least;
+	bool locals_count;  /* only the local sites do */
+};
+struct tk_ack_fence tk_ack_fence(enum tk_ack_rule rule, const struct tk_ack_site *sites, size_t count);
+
 /* True when every clean takeover reads at least one marked site: the sites without a mark cannot make one among
  * themselves. A met rule is always safe; an unmet one may be. */
 bool tk_ack_is_safe(enum tk_ack_rule rule, const struct tk_ack_site *sites, size_t count);

@@ -61,9 +61,9 @@ open_sites(struct tk_backup *run, struct tk_err *err)
 				      .genesis = opts->genesis,
 				      .journal = run->journal, .spool = run->spool, .stock = run->stock, .prepare = opts->prepare_site,
 				      .prepare_ctx = opts->prepare_ctx, .log = opts->log};
-	struct tk_epoch_opts epoch = {.site_count = opts->site_count, .journal = run->journal, .domain = &opts->domain, .ring = opts->ring,
-				      .incarnation = &opts->incarnation, .first_grant = opts->first_grant, .votes_suffice = opts->votes_suffice,
-				      .ctx = opts->judge_ctx, .fetch = run->fetch, .log = opts->log};
+	struct tk_epoch_opts epoch = {.handles = opts->sites, .site_count = opts->site_count, .journal = run->journal, .domain = &opts->domain,
+				      .ring = opts->ring, .incarnation = &opts->incarnation, .first_grant = opts->first_grant,
+				      .voters = &opts->voters, .fetch = run->fetch, .log = opts->log};
 	enum tk_rc rc = tk_sites_open(&sites, &run->sites, err);
 
 	if (rc)

@@ -10,6 +10,7 @@
 #include "engine/base/log.h"
 #include "engine/codec/codec.h"
 #include "engine/job/scan.h"
+#include "engine/job/voters.h"
 #include "engine/vault/keyring.h"
 #include "engine/vault/store.h"
 
@@ -54,8 +55,8 @@ struct tk_backup_opts {
 
 	/* The ack rule, decided outside (policies/ack.h); any thread. */
 	void (*judge)(void *ctx, const bool *has_receipt, size_t count, bool *met, bool *safe);
-	bool (*votes_suffice)(void *ctx, const bool *voted, size_t count);
 	void *judge_ctx;
+	struct tk_voters voters;
 
 	enum tk_rc (*prepare_site)(void *ctx, const struct tk_site *site, struct tk_store *store, struct tk_err *err); /* see sites.h */
 	void *prepare_ctx;

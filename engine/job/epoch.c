@@ -90,7 +90,7 @@ continue_epoch(const struct tk_epoch_opts *opts, struct tk_epoch_verdict *out, c
 			}
 		}
 	}
-	out->possibly_fenced = !opts->votes_suffice(opts->ctx, seen, opts->site_count);
+	out->possibly_fenced = !tk_voters_suffice(opts->voters, opts->handles, seen, opts->site_count);
 	free(seen);
 	if (!rc && open == 0)
 		return tk_err_set(err, TK_EUNREACH, "no site answers; nothing is stored");
@@ -200,23 +200,21 @@ check_one_history(const struct tk_epoch_opts *opts, const struct tk_epoch *epoch
 }
 
 static enum tk_rc
-encode_opening(const struct tk_epoch_opts *opts, struct tk_epoch *epoch, const bool *voted, size_t votes, struct tk_err *err)
+encode_opening(const struct tk_epoch_opts *opts, struct tk_epoch *epoch, const bool *voted, struct tk_err *err)
 {
-	enum tk_rc rc;
+	struct tk_opening opening = {.grant = {epoch->grant.data, epoch->grant.len_bytes}};
+	enum tk_rc rc = tk_voters_set(opts->voters, opts->journal, &opening.set, err);
 
-	tk_buf_clear(&epoch->opening);
-	if ((rc = tk_buf_put_bytes(&epoch->opening, epoch->grant.data, epoch->grant.len_bytes, err)) ||
-	    (rc = tk_buf_put_uv(&epoch->opening, votes, err)))
-		return rc;
 	for (size_t i = 0; i < opts->site_count && !rc; i++) {
 		struct tk_site_report report;
 
 		if (!voted[i])
 			continue;
 		tk_sites_report(opts->sites, i, &report);
-		rc = tk_buf_put_bytes(&epoch->opening, report.vote.data, report.vote.len_bytes, err);
+		opening.votes[opening.vote_count++] = (struct tk_bytes){report.vote.data, report.vote.len_bytes};
 	}
-	return rc;
+	tk_buf_clear(&epoch->opening);
+	return rc ? rc : tk_opening_encode(&opening, &epoch->opening, err);
 }
 
 /* Each voter is told of the others' votes, and asked whether it still stands by its own. */
@@ -269,13 +267,13 @@ collect_votes(const struct tk_epoch_opts *opts, struct tk_epoch *epoch, bool *vo
 		rc = confirm_votes(opts, voted, &votes, &why, err);
 	if (rc)
 		return rc;
-	if (!opts->votes_suffice(opts->ctx, voted, opts->site_count))
+	if (!tk_voters_suffice(opts->voters, opts->handles, voted, opts->site_count))
 		return tk_err_set(err, why.rc == TK_EFENCED ? TK_EFENCED : TK_EUNREACH,
 				  "this home has no journal of its own and needs a new epoch, for which %zu of %zu sites voted, too few: %s", votes,
 				  opts->site_count, why.text);
 	if ((rc = check_one_history(opts, epoch, voted, heads, err)))
 		return rc;
-	return encode_opening(opts, epoch, voted, votes, err);
+	return encode_opening(opts, epoch, voted, err);
 }
 
 /* No journal: wins a new epoch, or says why not. */

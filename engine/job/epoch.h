@@ -12,19 +12,19 @@
 #include "engine/catalog/journal.h"
 #include "engine/job/fetch.h"
 #include "engine/job/sites.h"
+#include "engine/job/voters.h"
 #include "engine/vault/keyring.h"
 
 struct tk_epoch_opts {
 	struct tk_sites *sites;               /* borrowed, open */
+	const struct tk_site *handles;        /* of the same sites */
 	size_t site_count;
 	struct tk_journal *journal;
 	const struct tk_id *domain;
 	const struct tk_keyring *ring;
 	const struct tk_id *incarnation;
 	const struct tk_buf *first_grant;     /* epoch 1's, made by init */
-	/* Are these votes enough to fence every set of sites that could have acknowledged a point? */
-	bool (*votes_suffice)(void *ctx, const bool *voted, size_t count);
-	void *ctx;
+	const struct tk_voters *voters;
 	struct tk_fetch *fetch;               /* over the same sites: to look into a voter's history */
 	const struct tk_log *log;
 };

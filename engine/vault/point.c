@@ -5,6 +5,7 @@
 
 #include "engine/base/hex.h"
 #include "engine/crypto/hash.h"
+#include "engine/vault/opening.h"
 #include "engine/vault/packcore.h"
 #include "engine/vault/recordio.h"
 
@@ -238,34 +239,6 @@ tk_point_open_body(const void *record, size_t len_bytes, const struct tk_domain_
 	if (rc)
 		return tk_err_context(err, rc, "the point's body");
 	return tk_point_body_decode(plain.data, plain.len_bytes, out, err);
-}
-
-enum tk_rc
-tk_opening_encode(const struct tk_opening *opening, struct tk_buf *out, struct tk_err *err)
-{
-	struct tk_writer w;
-
-	if (opening->vote_count > TK_OPENING_VOTES_MAX)
-		return tk_err_set(err, TK_EINVAL, "%zu votes are too many for an epoch's opening", opening->vote_count);
-	tk_writer_begin_plain(&w, out, err);
-	tk_writer_bytes(&w, opening->grant.data, opening->grant.len_bytes);
-	tk_writer_uv(&w, opening->vote_count);
-	for (size_t i = 0; i < opening->vote_count; i++)
-		tk_writer_bytes(&w, opening->votes[i].data, opening->votes[i].len_bytes);
-	return tk_writer_end(&w);
-}
-
-enum tk_rc
-tk_opening_decode(const void *bytes, size_t len_bytes, struct tk_opening *out, struct tk_err *err)
-{
-	struct tk_cursor cur;
-
-	tk_cursor_init(&cur, bytes, len_bytes);
-	out->grant.data = tk_cursor_bytes(&cur, TK_RECORD_MAX, &out->grant.len_bytes);
-	out->vote_count = (size_t)tk_cursor_uv_max(&cur, TK_OPENING_VOTES_MAX);
-	for (size_t i = 0; i < out->vote_count; i++)
-		out->votes[i].data = tk_cursor_bytes(&cur, TK_RECORD_MAX, &out->votes[i].len_bytes);
-	return tk_cursor_end(&cur, "epoch opening", err);
 }
 
 void

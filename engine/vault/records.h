@@ -22,7 +22,7 @@ struct tk_point {
 	uint32_t root_blob;
 	struct tk_pack_ident *packs;           /* packs this point adds; owned after decode */
 	size_t pack_count;
-	struct tk_buf opening;                 /* raw epoch opening (tk_opening_encode), or empty */
+	struct tk_buf opening;                 /* raw epoch opening (opening.h), or empty */
 	uint8_t writer_key[TK_KEY_BYTES];      /* filled by seal and decode */
 };
 void tk_point_release(struct tk_point *point);
@@ -49,17 +49,6 @@ TK_MUST_CHECK enum tk_rc tk_point_decode(const void *record, size_t len_bytes, s
 /* Opens the sealed body of a record; does not look at the signature. TK_EKEY: sealed under another key. On TK_OK the caller releases *out. */
 TK_MUST_CHECK enum tk_rc tk_point_open_body(const void *record, size_t len_bytes, const struct tk_domain_keys *keys, struct tk_point_body *out,
 					    struct tk_err *err);
-
-/* What the first point of an epoch carries: the grant, and the votes that won it, as the signed records they are. All borrowed. */
-#define TK_OPENING_VOTES_MAX 64
-struct tk_opening {
-	struct tk_bytes grant;
-	struct tk_bytes votes[TK_OPENING_VOTES_MAX];
-	size_t vote_count;
-};
-TK_MUST_CHECK enum tk_rc tk_opening_encode(const struct tk_opening *opening, struct tk_buf *out, struct tk_err *err);
-/* Structure only: the records inside are for tk_grant_decode and tk_vote_decode. */
-TK_MUST_CHECK enum tk_rc tk_opening_decode(const void *bytes, size_t len_bytes, struct tk_opening *out, struct tk_err *err);
 
 struct tk_genesis {
 	enum tk_suite suite;

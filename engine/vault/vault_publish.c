@@ -1,9 +1,9 @@
 #include <string.h>
 
 #include "engine/base/clock.h"
-#include "engine/base/cursor.h"
 #include "engine/base/fault.h"
 #include "engine/base/hex.h"
+#include "engine/vault/opening.h"
 #include "engine/vault/vault_core.h"
 #include "engine/vault/vault_trace.h"
 
@@ -62,40 +62,43 @@ commit_rows(struct tk_vault *vault, struct tk_vtrace *trace, const struct tk_poi
 	return rc ? rc : tk_vindex_commit(&txn, err);
 }
 
-/* What a point brings with it when it opens an epoch: bytes grant, uv count, bytes vote each. Whether the votes suffice is the source's to prove to its readers. */
+/* What a point brings with it when it opens an epoch: the grant, which *grant_bytes borrows, and the votes that won it. A site that had no part in them takes no
+ * writer's word for it. */
 static enum tk_rc
-opening_grant(const struct tk_point *point, const uint8_t **grant, size_t *len_bytes, struct tk_err *err)
+read_opening(const struct tk_point *point, struct tk_grant *grant, struct tk_bytes *grant_bytes, struct tk_err *err)
 {
-	struct tk_cursor cur;
-	uint64_t votes;
-	size_t vote_bytes;
+	struct tk_opening opening;
+	enum tk_rc rc = tk_opening_decode(point->opening.data, point->opening.len_bytes, &opening, err);
 
-	tk_cursor_init(&cur, point->opening.data, point->opening.len_bytes);
-	*grant = tk_cursor_bytes(&cur, TK_RECORD_MAX, len_bytes);
-	votes = tk_cursor_uv_max(&cur, TK_RECORD_MAX);
-	while (votes-- > 0 && tk_cursor_ok(&cur))
-		(void)tk_cursor_bytes(&cur, TK_RECORD_MAX, &vote_bytes);
-	return tk_cursor_end(&cur, "the point's epoch opening", err);
+	if (!rc)
+		rc = tk_grant_decode(opening.grant.data, opening.grant.len_bytes, grant, err);
+	if (rc)
+		return rc;
+	if (memcmp(grant->digest.b, point->grant.b, sizeof(grant->digest.b)) != 0)
+		return tk_err_set(err, TK_EDENIED, "the point names another grant than the one it brings");
+	*grant_bytes = opening.grant;
+	return tk_opening_check(&opening, grant, err);
 }
 
-/* The grant under which the point was written: stored here, or brought by the point (*fresh, *fresh_bytes: to be stored), or for epoch 1 what the
- * genesis record says, which the operator signed too. */
+/* The grant under which the point was written: stored here, or brought by the point (*fresh: to be stored), or for epoch 1 what the genesis record says,
+ * which the operator signed too. */
 static enum tk_rc
-find_grant(struct tk_vault *vault, const struct tk_vdomain *domain, const struct tk_point *point, struct tk_grant *grant, const uint8_t **fresh,
-	   size_t *fresh_bytes, struct tk_err *err)
+find_grant(struct tk_vault *vault, const struct tk_vdomain *domain, const struct tk_point *point, struct tk_grant *grant, struct tk_bytes *fresh,
+	   struct tk_err *err)
 {
-	enum tk_rc rc = tk_vgrant_load(vault, &domain->id, point->at.epoch, &point->grant, grant, err);
+	struct tk_bytes brought = {0};
+	struct tk_grant stored;
+	enum tk_rc rc = point->opening.len_bytes > 0 ? read_opening(point, grant, &brought, err) : TK_OK;
 
-	*fresh = NULL;
+	if (!rc)
+		rc = tk_vgrant_load(vault, &domain->id, point->at.epoch, &point->grant, &stored, err);
+	if (!rc)
+		*grant = stored;
 	if (rc != TK_ENOENT)
 		return rc;
-	if (point->opening.len_bytes > 0) {
-		rc = opening_grant(point, fresh, fresh_bytes, err);
-		if (!rc)
-			rc = tk_grant_decode(*fresh, *fresh_bytes, grant, err);
-		if (!rc)
-			rc = tk_vgrant_allowed(vault, domain, grant, err);
-		return rc;
+	if (brought.data) {
+		*fresh = brought;
+		return tk_vgrant_allowed(vault, domain, grant, err);
 	}
 	if (point->at.epoch != 1)
 		return tk_err_set(err, TK_EDENIED, "the grant of epoch %llu is not known here: the point that opens it must come first",
@@ -110,8 +113,8 @@ find_grant(struct tk_vault *vault, const struct tk_vdomain *domain, const struct
 static enum tk_rc
 check_writer(const struct tk_point *point, const struct tk_grant *grant, struct tk_err *err)
 {
-	if (grant->epoch != point->at.epoch || memcmp(grant->digest.b, point->grant.b, sizeof(grant->digest.b)) != 0)
-		return tk_err_set(err, TK_EDENIED, "the point names another grant than the one it brings");
+	if (grant->epoch != point->at.epoch)
+		return tk_err_set(err, TK_EDENIED, "the point's grant is of another epoch");
 	if (memcmp(grant->writer_key, point->writer_key, sizeof(grant->writer_key)) != 0 ||
 	    memcmp(grant->incarnation.b, point->incarnation.b, sizeof(grant->incarnation.b)) != 0)
 		return tk_err_set(err, TK_EDENIED, "the point is not signed by the writer of its epoch");
@@ -272,20 +275,18 @@ publish_new(struct tk_vault *vault, struct tk_vdomain *domain, const struct tk_p
 	    struct tk_pack_names *missing, struct tk_err *err)
 {
 	struct tk_bytes fresh = {0};
-	const uint8_t *grant_bytes = NULL;
 	struct tk_grant grant;
 	enum tk_rc rc = check_epoch(domain, point, err);
 
 	memset(&grant, 0, sizeof(grant));
 	if (!rc)
-		rc = find_grant(vault, domain, point, &grant, &grant_bytes, &fresh.len_bytes, err);
+		rc = find_grant(vault, domain, point, &grant, &fresh, err);
 	if (!rc)
 		rc = check_writer(point, &grant, err);
 	if (!rc)
 		rc = check_parent(vault, point, err);
 	if (rc)
 		return rc;
-	fresh.data = grant_bytes;
 	(void)pthread_rwlock_rdlock(&vault->refs);
 	rc = trace_and_promise(vault, domain, point, record, &grant, fresh, receipt, missing, err);
 	(void)pthread_rwlock_unlock(&vault->refs);

@@ -456,8 +456,14 @@ class Point:
         cur = Cursor(data, "epoch opening")
         grant = Grant(cur.bytes())
         votes = [Vote(cur.bytes()) for _ in range(cur.uv(64))]
+        least = cur.uv(64)
+        sites = [((cur.take(16), cur.take(32)), cur.u8()) for _ in range(cur.uv(64))]
         cur.end()
-        need(all(vote.grant == grant.digest for vote in votes), "epoch opening: a vote for another grant")
+        need(all(vote.grant == grant.digest and vote.epoch == grant.epoch for vote in votes), "epoch opening: a vote for another grant")
+        voters = {(vote.site, vote.site_key) for vote in votes}
+        counts = dict(sites)
+        need(len(voters) == len(votes) and all(voter in counts and any(voter[1]) for voter in voters), "epoch opening: a vote of no site of the set")
+        need(2 * len(votes) > len(sites) and sum(counts[voter] for voter in voters) >= least, "epoch opening: too few votes")
         return grant
 
     def open_body(self, ring):

@@ -113,6 +113,31 @@ what_was_acknowledged_is_seen_by_every_clean_takeover(void **state)
 					}
 }
 
+/* A fenced set is clean exactly when it is a majority, and the sites outside of it could not meet the rule. */
+static void
+a_fence_says_in_numbers_what_a_clean_takeover_needs(void **state)
+{
+	(void)state;
+	for (unsigned n = 1; n <= SITES_MAX; n++)
+		for (unsigned locals = 0; locals < 1u << n; locals++)
+			for (unsigned fenced = 0; fenced < 1u << n; fenced++)
+				for (int rule = TK_ACK_ANY; rule <= TK_ACK_ALL; rule++) {
+					struct tk_ack_site others[SITES_MAX];
+					struct tk_ack_fence fence;
+					size_t votes = 0, counting = 0;
+
+					for (unsigned i = 0; i < n; i++) {
+						others[i] = (struct tk_ack_site){"s", (locals >> i) & 1, !((fenced >> i) & 1)};
+						votes += (fenced >> i) & 1;
+					}
+					fence = tk_ack_fence((enum tk_ack_rule)rule, others, n);
+					for (unsigned i = 0; i < n; i++)
+						counting += ((fenced >> i) & 1) && (others[i].local || !fence.locals_count);
+					assert_int_equal(votes * 2 > n && counting >= fence.least,
+							 votes * 2 > n && !tk_ack_is_met((enum tk_ack_rule)rule, others, n));
+				}
+}
+
 static void
 missing_names_the_sites_that_would_help(void **state)
 {
@@ -132,6 +157,7 @@ main(void)
 		cmocka_unit_test(a_rule_is_met_by_the_receipts_it_names),
 		cmocka_unit_test(a_takeover_is_clean_only_if_no_acknowledged_run_can_hide_from_it),
 		cmocka_unit_test(what_was_acknowledged_is_seen_by_every_clean_takeover),
+		cmocka_unit_test(a_fence_says_in_numbers_what_a_clean_takeover_needs),
 		cmocka_unit_test(missing_names_the_sites_that_would_help),
 	};
 

@@ -46,17 +46,6 @@ judge(void *ctx, const bool *has_receipt, size_t count, bool *met, bool *safe)
 	*met = *safe = have >= (box->receipts_wanted ? box->receipts_wanted : count);
 }
 
-static bool
-votes_suffice(void *ctx, const bool *voted, size_t count)
-{
-	size_t have = 0;
-
-	(void)ctx;
-	for (size_t i = 0; i < count; i++)
-		have += voted[i];
-	return have * 2 >= count;
-}
-
 static void
 on_note(void *ctx, enum tk_scan_note note, const char *path, const struct tk_err *err)
 {
@@ -90,7 +79,7 @@ set_opts(struct job_box *box)
 		.sites = box->handles, .open_timeout_ms = 20000, .linger_ms = 20000, .codec = TK_CODEC_ZSTD, .level = 1, .threads = 2,
 		.signature = TK_SIGNATURE_FIRST_CHANGE, .block_bytes = 64, .delta_min_bytes = 2048, .retries = 1, .segment_bytes = 16384,
 		.pack_plain_bytes = 40000, .chunk_min_bytes = 64, .chunk_avg_bytes = 256, .chunk_max_bytes = 1024, .racy_ms = RACY_MS,
-		.judge = judge, .votes_suffice = votes_suffice, .judge_ctx = box, .on_note = on_note, .note_ctx = box, .log = &box->log,
+		.judge = judge, .judge_ctx = box, .voters.list = box->voters, .on_note = on_note, .note_ctx = box, .log = &box->log,
 	};
 }
 
@@ -148,8 +137,9 @@ job_add_sites(struct job_box *box, size_t count)
 		(void)scratch_path(box->scratch, site->name, site->path, sizeof(site->path));
 		assert_int_equal(tk_vault_create(site->path, site->name, NULL), TK_OK);
 		box->handles[box->site_count] = (struct tk_site){.name = site->name, .is_local = true, .ctx = site, .open = open_site};
+		box->voters[box->site_count].name = site->name;
 	}
-	box->opts.site_count = box->site_count;
+	box->opts.site_count = box->opts.voters.count = box->site_count;
 }
 
 void

@@ -26,6 +26,7 @@ struct job_box {
 	struct tk_buf genesis, grant;
 	struct job_site sites[JOB_SITES_MAX];
 	struct tk_site handles[JOB_SITES_MAX];
+	struct tk_voter voters[JOB_SITES_MAX];  /* all sites */
 	size_t site_count;
 	size_t receipts_wanted;            /* by the judge; 0: all */
 	const char *roots[1];

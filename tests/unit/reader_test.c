@@ -258,9 +258,10 @@ publish_point(struct vault_box *box, const struct content *content, struct tk_pa
 	struct tk_point_body body = {.dataset_name = dataset, .source_name = source, .segment_bytes = SEGMENT, .tree = content->root.portable,
 		.entries = content->root.entries, .total_bytes = content->root.content_bytes, .roots = roots, .root_count = 1};
 	TK_AUTO(tk_buf_release) struct tk_buf record = {0};
+	struct tk_grant grant;
 
-	assert_int_equal(tk_buf_put_bytes(&point.opening, box->grant.data, box->grant.len_bytes, NULL), TK_OK);
-	assert_int_equal(tk_buf_put_uv(&point.opening, 0, NULL), TK_OK);
+	assert_int_equal(tk_grant_decode(box->grant.data, box->grant.len_bytes, &grant, NULL), TK_OK);
+	make_opening(&grant, &box->grant, &point.opening);
 	assert_int_equal(tk_point_seal(&point, &body, tk_keyring_domain(&box->ring, &box->domain), box->ring.writer_seed, &record, NULL), TK_OK);
 	assert_int_equal(publish(box, &record, NULL, NULL), TK_OK);
 	*at = point.at;

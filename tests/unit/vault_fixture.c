@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "engine/crypto/sign.h"
+#include "engine/vault/opening.h"
 
 static void
 make_genesis(struct vault_box *box)
@@ -322,4 +323,27 @@ make_grant(struct vault_box *box, uint64_t epoch, const uint8_t *signer_seed, st
 	if (memcmp(grant->writer_key, no_key, sizeof(no_key)) == 0)
 		assert_int_equal(tk_sign_public(TK_SUITE_AES, box->ring.writer_seed, grant->writer_key, NULL), TK_OK);
 	assert_int_equal(tk_grant_seal(grant, signer_seed ? signer_seed : box->ring.operator_seed, record, NULL), TK_OK);
+}
+
+void
+make_opening(const struct tk_grant *grant, const struct tk_buf *grant_record, struct tk_buf *out)
+{
+	struct tk_opening opening = {.grant = {grant_record->data, grant_record->len_bytes}, .vote_count = 2, .set.count = 3};
+	struct tk_buf votes[2] = {{0}};
+
+	for (uint8_t i = 0; i < 3; i++) {
+		const uint8_t seed[TK_KEY_BYTES] = {200, i};
+		struct tk_set_site *site = &opening.set.sites[i];
+		struct tk_vote vote = {.suite = TK_SUITE_AES, .domain = grant->domain, .epoch = grant->epoch, .grant = grant->digest, .site.b = {200, i}};
+
+		site->id = vote.site;
+		assert_int_equal(tk_sign_public(TK_SUITE_AES, seed, site->key, NULL), TK_OK);
+		if (i == opening.vote_count)
+			continue;
+		assert_int_equal(tk_vote_seal(&vote, seed, &votes[i], NULL), TK_OK);
+		opening.votes[i] = (struct tk_bytes){votes[i].data, votes[i].len_bytes};
+	}
+	assert_int_equal(tk_opening_encode(&opening, out, NULL), TK_OK);
+	tk_buf_release(&votes[0]);
+	tk_buf_release(&votes[1]);
 }

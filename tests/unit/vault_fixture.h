@@ -68,5 +68,7 @@ void publish_small_record(struct vault_box *box, uint64_t sequence, struct tk_bu
 void show_marks(struct vault_box *box, const struct tk_buf *const *records, size_t count, struct tk_store_state *now);
 /* A grant for an epoch, signed by the operator unless `signer_seed`; fills *grant's digest. */
 void make_grant(struct vault_box *box, uint64_t epoch, const uint8_t *signer_seed, struct tk_grant *grant, struct tk_buf *record);
+/* Appends the opening of the grant's epoch: two of three made-up sites voted for it. */
+void make_opening(const struct tk_grant *grant, const struct tk_buf *grant_record, struct tk_buf *out);
 
 #endif

@@ -20,17 +20,10 @@ vote(struct vault_box *box, const struct tk_buf *grant, struct tk_vote *out)
 	return rc;
 }
 
-static void
-add_opening(struct tk_point *point, const struct tk_buf *grant)
-{
-	assert_int_equal(tk_buf_put_bytes(&point->opening, grant->data, grant->len_bytes, NULL), TK_OK);
-	assert_int_equal(tk_buf_put_uv(&point->opening, 0, NULL), TK_OK);
-}
-
 /* A point of any epoch over a new small pack that is stored already. */
 static void
-point_of_epoch(struct vault_box *box, uint64_t epoch, uint64_t sequence, const struct tk_digest *grant, const struct tk_buf *opening,
-	       const struct tk_digest *parent, const uint8_t *seed, struct tk_buf *record)
+point_with_opening(struct vault_box *box, uint64_t epoch, uint64_t sequence, const struct tk_digest *grant, const struct tk_buf *opening,
+		   const struct tk_digest *parent, const uint8_t *seed, struct tk_buf *record)
 {
 	struct tk_point point = {.at.epoch = epoch, .at.sequence = sequence, .grant = *grant, .root_blob = 1};
 	struct made_pack pack;
@@ -43,10 +36,25 @@ point_of_epoch(struct vault_box *box, uint64_t epoch, uint64_t sequence, const s
 	if (parent)
 		point.parent = *parent;
 	if (opening)
-		add_opening(&point, opening);
+		point.opening = *opening;
 	make_any_point(box, &point, seed, record);
-	tk_buf_release(&point.opening);
 	made_pack_release(&pack);
+}
+
+/* opens: the record of the grant whose epoch the point opens, or NULL. */
+static void
+point_of_epoch(struct vault_box *box, uint64_t epoch, uint64_t sequence, const struct tk_digest *grant, const struct tk_buf *opens,
+	       const struct tk_digest *parent, const uint8_t *seed, struct tk_buf *record)
+{
+	struct tk_buf opening = {0};
+	struct tk_grant brought;
+
+	if (opens) {
+		assert_int_equal(tk_grant_decode(opens->data, opens->len_bytes, &brought, NULL), TK_OK);
+		make_opening(&brought, opens, &opening);
+	}
+	point_with_opening(box, epoch, sequence, grant, opens ? &opening : NULL, parent, seed, record);
+	tk_buf_release(&opening);
 }
 
 static void
@@ -152,6 +160,46 @@ the_first_point_of_an_epoch_brings_its_grant(void **state)
 }
 
 static void
+an_epoch_is_not_opened_by_votes_that_do_not_hold(void **state)
+{
+	/* The site set is the end of an opening, behind the two bytes of `least` and its count. */
+	const size_t set_bytes = 3 * (TK_ID_BYTES + TK_KEY_BYTES + 1);
+	const struct {
+		size_t from_end;
+		uint8_t flip;
+		enum tk_rc rc;
+	} rows[] = {
+		{set_bytes - TK_ID_BYTES, 1, TK_EDENIED},  /* the key of a site that voted */
+		{set_bytes + 2, 1, TK_EDENIED},            /* one site must count, and none does */
+		{set_bytes + 3, 1, TK_ECORRUPT},           /* the signature of the last vote */
+	};
+	struct vault_box *box = *state;
+	struct tk_buf grant_record = {0}, opening = {0}, record = {0};
+	struct tk_grant grant = {0};
+	struct tk_head at;
+
+	publish_small(box, 1, &at, NULL);
+	make_grant(box, 2, NULL, &grant, &grant_record);
+	make_opening(&grant, &grant_record, &opening);
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		uint8_t *byte = &opening.data[opening.len_bytes - rows[i].from_end];
+
+		*byte ^= rows[i].flip;
+		tk_buf_clear(&record);
+		point_with_opening(box, 2, 2, &grant.digest, &opening, &at.point, NULL, &record);
+		assert_int_equal(publish(box, &record, NULL, NULL), rows[i].rc);
+		assert_int_equal(box_count(box, "domains/*/grants/*"), 0);
+		*byte ^= rows[i].flip;
+	}
+	tk_buf_clear(&record);
+	point_with_opening(box, 2, 2, &grant.digest, &opening, &at.point, NULL, &record);
+	assert_int_equal(publish(box, &record, NULL, NULL), TK_OK);
+	tk_buf_release(&grant_record);
+	tk_buf_release(&opening);
+	tk_buf_release(&record);
+}
+
+static void
 a_voted_grant_still_wants_the_opening_in_its_first_point(void **state)
 {
 	struct vault_box *box = *state;
@@ -253,6 +301,7 @@ main(void)
 		IN_BOX(a_number_is_voted_for_once_even_over_a_restart),
 		IN_BOX(a_vote_fences_the_epoch_before),
 		IN_BOX(the_first_point_of_an_epoch_brings_its_grant),
+		IN_BOX(an_epoch_is_not_opened_by_votes_that_do_not_hold),
 		IN_BOX(a_voted_grant_still_wants_the_opening_in_its_first_point),
 		IN_BOX(a_writer_renews_its_own_epoch_and_nobody_else_does),
 		IN_BOX(a_new_writer_takes_over_with_its_own_key),

@@ -72,6 +72,8 @@ const struct tk_verb tk_verbs[] = {
 		"POINT is latest (the default), the first digits of an id, or a time such as 2026-11-24T03:00, which means the last point that was "
 		"complete by then. Each root of the dataset comes back at its full path below the target. What is there already is used: only what "
 		"differs is fetched, from all sites that answer. The run ends with the digest of the tree, which must be that of the point.\n\n"
+		"What no site can give is left out, and the rest comes back: a line for each pack that is lost or damaged, with the number of files that need it; -v names "
+		"each of them, --json the first 1000. The exit status is then 5.\n\n"
 		"Give either --target or --tar.",
 		BIT(TARGET) | BIT(PATH) | BIT(SITE) | BIT(DELETE) | BIT(TAR) | BIT(STRIP) | BIT(HISTORY), 0, 1, 1, false, tk_verb_restore},
 	{"verify", "[DATASET[@POINT]]", "check what the sites store",

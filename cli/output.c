@@ -101,22 +101,40 @@ tk_out_set(struct tk_output *out, const char *name, json_t *value)
 		(void)json_object_set_new(out->root, name, value);
 }
 
-int
-tk_out_fail(struct tk_output *out, const struct tk_err *err)
+/* A text of the form "what is wrong; what to do" has it already. */
+static const char *
+advice_for(const struct tk_err *err)
+{
+	return strstr(err->text, "; ") ? NULL : tk_rc_advice(err->rc);
+}
+
+void
+tk_out_tell(struct tk_output *out, const struct tk_err *err)
 {
 	char text[4 * TK_ERR_TEXT_MAX];
-	/* A text of the form "what is wrong; what to do" has it already. */
-	const char *advice = strstr(err->text, "; ") ? NULL : tk_rc_advice(err->rc);
-	json_t *entry;
+	const char *advice = advice_for(err);
 
 	bar_clear(out);
 	tk_format_name(err->text, text, sizeof(text));
 	fprintf(out->err, "twinkeep: %s%s%s\n", text, advice ? ": " : "", advice ? advice : "");
-	if (out->errors) {
-		entry = json_pack("{s:s, s:o, s:s?}", "code", tk_rc_name(err->rc), "message", tk_json_text(err->text), "advice", advice);
-		if (entry)
-			(void)json_array_append_new(out->errors, entry);
-	}
+}
+
+void
+tk_out_list(struct tk_output *out, const struct tk_err *err)
+{
+	json_t *entry = NULL;
+
+	if (out->errors)
+		entry = json_pack("{s:s, s:o, s:s?}", "code", tk_rc_name(err->rc), "message", tk_json_text(err->text), "advice", advice_for(err));
+	if (entry)
+		(void)json_array_append_new(out->errors, entry);
+}
+
+int
+tk_out_fail(struct tk_output *out, const struct tk_err *err)
+{
+	tk_out_tell(out, err);
+	tk_out_list(out, err);
 	return tk_rc_exit_status(err->rc);
 }
 

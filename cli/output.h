@@ -31,6 +31,9 @@ void tk_out_text(struct tk_output *out, const char *fmt, ...) TK_PRINTF(2, 3);
 /* Tells a fault: "twinkeep: WHAT HAPPENED: WHAT TO DO" on standard error, and {code, message, advice} in "errors".
  * Returns the exit status that belongs to err->rc. */
 int tk_out_fail(struct tk_output *out, const struct tk_err *err);
+/* The two halves of it: the line, and the entry in "errors". */
+void tk_out_tell(struct tk_output *out, const struct tk_err *err);
+void tk_out_list(struct tk_output *out, const struct tk_err *err);
 /* A fault that does not end the run; told in the same way. */
 void tk_out_warn(struct tk_output *out, enum tk_rc rc, const char *fmt, ...) TK_PRINTF(3, 4);
 /* What to do about a code; NULL when the text of the error says it already. Static. */

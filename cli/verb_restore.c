@@ -3,6 +3,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "cli/fault_list.h"
 #include "cli/reading.h"
 #include "cli/verbs.h"
 #include "engine/base/clock.h"
@@ -10,15 +11,13 @@
 #include "engine/catalog/journal.h"
 #include "engine/job/restore.h"
 
-#define FAULTS_SHOWN_MAX 100u
-
 struct restoring {
 	const struct tk_cli *cli;
 	struct tk_home home;
 	struct tk_reading reading;
 	struct tk_opened_point opened;
 	struct tk_restore_result result;
-	uint64_t faults_shown;
+	struct tk_fault_list faults;
 	int64_t began_ns;
 };
 
@@ -26,10 +25,8 @@ static void
 on_fault(void *ctx, const char *path, const struct tk_err *err)
 {
 	struct restoring *restoring = ctx;
-	char name[512];
 
-	if (restoring->faults_shown++ < FAULTS_SHOWN_MAX)
-		tk_out_warn(restoring->cli->out, err->rc, "/%s is not restored: %s", tk_format_name(path, name, sizeof(name)), err->text);
+	tk_fault_list_note(&restoring->faults, path, err);
 }
 
 static enum tk_rc
@@ -155,7 +152,7 @@ tell(const struct restoring *restoring)
 int
 tk_verb_restore(const struct tk_cli *cli)
 {
-	struct restoring restoring = {.cli = cli, .began_ns = tk_clock_mono_ns()};
+	struct restoring restoring = {.cli = cli, .faults.cli = cli, .began_ns = tk_clock_mono_ns()};
 	struct tk_err err;
 	enum tk_rc rc;
 	int status = 0;
@@ -163,12 +160,13 @@ tk_verb_restore(const struct tk_cli *cli)
 	tk_err_clear(&err);
 	restoring.home.keys_fd = -1;
 	rc = restore_all(&restoring, &err);
+	tk_fault_list_tell(&restoring.faults);
 	if (restoring.opened.point.at.epoch > 0)
 		tell(&restoring);
 	if (rc) {
 		status = tk_out_fail(cli->out, &err);
 	} else if (restoring.result.faults > 0) {
-		(void)tk_err_set(&err, restoring.result.damaged ? TK_ECORRUPT : TK_EIO, "%llu file%s not restored",
+		(void)tk_err_set(&err, restoring.result.damaged ? TK_ECORRUPT : TK_EIO, "%llu file%s not restored; all else is in place",
 				 (unsigned long long)restoring.result.faults, restoring.result.faults == 1 ? " is" : "s are");
 		status = tk_out_fail(cli->out, &err);
 	}

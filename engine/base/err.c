@@ -80,6 +80,7 @@ err_fill(struct tk_err *err, enum tk_rc rc, int sys_errno, const char *fmt, va_l
 
 	err->rc = rc;
 	err->sys_errno = sys_errno;
+	err->cause[0] = '\0';
 	(void)vsnprintf(err->text, sizeof(err->text), fmt, args);
 	if (sys_errno) {
 		len = strlen(err->text);
@@ -140,6 +141,15 @@ tk_err_context(struct tk_err *err, enum tk_rc rc, const char *fmt, ...)
 	return err->rc;
 }
 
+enum tk_rc
+tk_err_cause(struct tk_err *err, enum tk_rc rc, const char *cause)
+{
+	if (!err)
+		return rc;
+	(void)snprintf(err->cause, sizeof(err->cause), "%s", cause);
+	return err->rc;
+}
+
 void
 tk_err_clear(struct tk_err *err)
 {
@@ -147,5 +157,6 @@ tk_err_clear(struct tk_err *err)
 		return;
 	err->rc = TK_OK;
 	err->sys_errno = 0;
+	err->cause[0] = '\0';
 	err->text[0] = '\0';
 }

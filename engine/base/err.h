@@ -41,14 +41,16 @@ enum tk_rc {
 };
 
 #define TK_ERR_TEXT_MAX 1024
+#define TK_ERR_CAUSE_MAX 24
 
 struct tk_err {
 	enum tk_rc rc;
 	int sys_errno;               /* 0 when no system call failed */
+	char cause[TK_ERR_CAUSE_MAX]; /* a name; faults of many files that have the same one are one fault to people; empty: none */
 	char text[TK_ERR_TEXT_MAX];  /* one line, no newline, "outer: inner" */
 };
 
-/* Fills *err with rc and a text; returns rc, so that "return tk_err_set(...)" reads well. */
+/* Fills *err with rc and a text, with no cause; returns rc, so that "return tk_err_set(...)" reads well. */
 enum tk_rc tk_err_set(struct tk_err *err, enum tk_rc rc, const char *fmt, ...) TK_PRINTF(3, 4);
 
 /* As tk_err_set, and appends errno's text. ENOSPC and EDQUOT become TK_ENOSPC, ENOMEM becomes
@@ -57,6 +59,9 @@ enum tk_rc tk_err_errno(struct tk_err *err, enum tk_rc rc, const char *fmt, ...)
 
 /* Puts "context: " before the text that is there; returns err->rc (or rc when err is NULL). */
 enum tk_rc tk_err_context(struct tk_err *err, enum tk_rc rc, const char *fmt, ...) TK_PRINTF(3, 4);
+
+/* Gives the fault that is there a cause: what was damaged or lost. Returns err->rc (or rc when err is NULL). */
+enum tk_rc tk_err_cause(struct tk_err *err, enum tk_rc rc, const char *cause);
 
 /* Makes *err empty (TK_OK, no text). */
 void tk_err_clear(struct tk_err *err);

@@ -11,6 +11,7 @@
 /* Neighbouring blobs come from one site if it does not matter, so that each reads forward. */
 #define BLOBS_A_SITE 16u
 #define IDLE_MAX 64u
+#define PACK_SHOWN_DIGITS 16
 
 /* What one thread needs to load a blob. */
 struct loader {
@@ -178,7 +179,7 @@ loader_give(struct tk_loads *loads, struct loader *loader)
 		loader_release(loader);
 }
 
-/* What is damaged or missing is told by the pack's name too: it is a file at the site. */
+/* What is damaged or missing is told by the pack's name too: it is a file at the site, and the cause of whatever fails for want of it. */
 static enum tk_rc
 name_pack(enum tk_rc rc, const struct tk_pack_name *name, struct tk_err *err)
 {
@@ -187,7 +188,9 @@ name_pack(enum tk_rc rc, const struct tk_pack_name *name, struct tk_err *err)
 	if (rc != TK_ECORRUPT && rc != TK_EMISSING && rc != TK_EIO)
 		return rc;
 	tk_hex_encode(name->b, sizeof(name->b), hex);
-	return tk_err_context(err, rc, "pack %.16s", hex);
+	hex[PACK_SHOWN_DIGITS] = '\0';
+	(void)tk_err_cause(err, rc, hex);
+	return tk_err_context(err, rc, "pack %s", hex);
 }
 
 static size_t

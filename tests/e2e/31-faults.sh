@@ -77,6 +77,17 @@ diff -r "$src/sub" "$T/back/sub" || fail "the other files are not restored"
 cp -a "$T/one.good/packs/." "$T/one/packs/"
 restore 0 d --target "$T/back" --strip --site one
 rm -rf "$T/back"
+# --- a pack that is gone is one line, however many files it takes with it; each is in "errors", and with -v has a line of its own
+mv "$data" "$T/gone"
+restore 5 d --target "$T/back" --strip --site one --json
+err_has "and 200 more files are not restored (-v names them): pack $(basename "$data" | cut -c 1-16): site one"
+[ "$(wc -l <"$T/err")" = 2 ] || fail "a lost pack is told in more than two lines"
+[ "$(json errors | grep -o '/[0-9a-z]* is not restored: pack' | sort -u | wc -l)" = 201 ] || fail "errors does not name each file"
+rm -rf "$T/back"
+restore 5 d --target "$T/back" --strip --site one -v
+[ "$(grep -c 'event=not-restored path=' "$T/err")" = 201 ] || fail "-v does not name each file"
+mv "$T/gone" "$data"
+rm -rf "$T/back"
 
 # --- the point's record, receipts, slots
 hurt "bit in the point" 5 "site one: point" flip "$point_file" 100
@@ -101,10 +112,10 @@ for attempt in 1 2 3 4 5 6 7 8; do
 	first=$!
 	pids=$first
 	sleep 0.2
-	kill -STOP $first
+	kill -STOP $first 2>/dev/null || :
 	got=0
 	twinkeep backup --home "$T/home" --json >"$T/out" 2>"$T/err" || got=$?
-	kill -CONT $first
+	kill -CONT $first 2>/dev/null || :
 	wait $first || fail "the first run was disturbed: $(cat "$T/first.err")"
 	# It may have been stopped before it had the lock, or when it had ended.
 	[ "$got" = 0 ] || break

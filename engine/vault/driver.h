@@ -54,6 +54,9 @@ struct tk_driver_ops {
 					 struct tk_err *err);
 	/* Removes the pack; harmless when it is not there. Durable after the next sync. */
 	TK_MUST_CHECK enum tk_rc (*remove)(struct tk_driver *driver, const struct tk_pack_name *name, struct tk_err *err);
+	/* Makes few objects of many small ones, when it is time; costs nothing when it is not. Packs, names and what sync promised stay. After an error (a full disk) all is as
+	 * it was, and a later call tries again. */
+	TK_MUST_CHECK enum tk_rc (*tidy)(struct tk_driver *driver, struct tk_err *err);
 	/* Bytes that may still be stored. */
 	TK_MUST_CHECK enum tk_rc (*room)(struct tk_driver *driver, uint64_t *free_bytes, uint64_t *total_bytes, struct tk_err *err);
 	void (*close)(struct tk_driver *driver);
@@ -64,7 +67,8 @@ struct tk_driver {
 	const struct tk_driver_ops *ops;
 };
 
-/* The directory driver: packs/xx/<name hex> below vault_dirfd (borrowed only during the call). Errors: TK_EIO, TK_ENOENT. */
-TK_MUST_CHECK enum tk_rc tk_dir_driver_new(int vault_dirfd, struct tk_driver **out, struct tk_err *err);
+/* The directory driver: packs/ below vault_dirfd (borrowed only during the call), as docs/FORMAT.md says. only_writer: the caller holds the vault's lock; otherwise only get,
+ * size and list may be called, and another process may be changing the directory. Errors: TK_EIO, TK_ENOENT, TK_ENOMEM. */
+TK_MUST_CHECK enum tk_rc tk_dir_driver_new(int vault_dirfd, bool only_writer, struct tk_driver **out, struct tk_err *err);
 
 #endif

@@ -97,7 +97,7 @@ write_vault_file(int root_fd, struct tk_err *err)
 enum tk_rc
 tk_vault_create(const char *path, const char *site_name, struct tk_err *err)
 {
-	static const char *const directories[] = {"tmp", "packs", "domains", "sources", "dropped", "marks"};
+	static const char *const directories[] = {"tmp", "packs", "packs/small", "packs/merged", "domains", "sources", "dropped", "marks"};
 	TK_AUTO(tk_fd_cleanup) int root_fd = -1;
 	struct tk_id incarnation;
 	enum tk_rc rc = check_site_name(site_name, err);
@@ -248,6 +248,8 @@ open_serving(struct tk_vault *vault, struct tk_err *err)
 	if (!rc)
 		rc = sweep_tmp(vault, err);
 	if (!rc)
+		rc = tk_dir_driver_new(vault->root_fd, true, &vault->driver, err);
+	if (!rc)
 		rc = open_index(vault, err);
 	if (!rc)
 		rc = tk_vdomain_load_all(vault, err);
@@ -269,8 +271,6 @@ open_all(struct tk_vault *vault, struct tk_err *err)
 	rc = read_vault_file(vault, err);
 	if (!rc)
 		rc = read_incarnation(vault, err);
-	if (!rc)
-		rc = tk_dir_driver_new(vault->root_fd, &vault->driver, err);
 	if (rc)
 		return rc;
 	vault->behind = faccessat(vault->root_fd, "behind", F_OK, 0) == 0;
@@ -279,7 +279,7 @@ open_all(struct tk_vault *vault, struct tk_err *err)
 	/* A reader signs nothing: a copy of a vault without its secrets is as good. */
 	if (read_identity(vault, NULL))
 		tk_log_event(vault->log, TK_LOG_WARN, "vault-without-identity", "vault=%s", vault->path);
-	return TK_OK;
+	return tk_dir_driver_new(vault->root_fd, false, &vault->driver, err);
 }
 
 static enum tk_rc

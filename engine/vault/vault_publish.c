@@ -317,6 +317,16 @@ publish_decoded(struct tk_vault *vault, const struct tk_point *point, const stru
 	return repeat(vault, domain, point, &known, receipt, missing, err);
 }
 
+/* The point is promised by now: what goes wrong here is told to the operator, not to the source. */
+static void
+tidy(struct tk_vault *vault)
+{
+	struct tk_err why;
+
+	if (vault->driver->ops->tidy(vault->driver, &why))
+		tk_log_event(vault->log, TK_LOG_WARN, "tidy-failed", "vault=%s error=%s", vault->path, why.text);
+}
+
 enum tk_rc
 tk_vault_publish(struct tk_vault *vault, const void *record, size_t len_bytes, struct tk_buf *receipt, struct tk_pack_names *missing,
 		 struct tk_err *err)
@@ -344,5 +354,6 @@ tk_vault_publish(struct tk_vault *vault, const void *record, size_t len_bytes, s
 	tk_hex_encode(point.domain.b, sizeof(point.domain.b), hex);
 	tk_log_event(vault->log, TK_LOG_INFO, "publish", "domain=%s epoch=%llu sequence=%llu", hex, (unsigned long long)point.at.epoch,
 		(unsigned long long)point.at.sequence);
+	tidy(vault);
 	return TK_OK;
 }

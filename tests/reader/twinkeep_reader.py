@@ -12,6 +12,7 @@ import ctypes.util
 import hashlib
 import hmac
 import os
+import re
 import stat
 import struct
 import subprocess
@@ -290,12 +291,68 @@ def open_slot(data, passphrase, machine_key):
 Blob = collections.namedtuple("Blob", "type codec plain sealed digest offset refs")
 
 
+def read_container(path):
+    """The packs of a container by name: (offset, length). Either of its two tables will do."""
+    size = os.path.getsize(path)
+    with open(path, "rb") as file:
+        file.seek(max(0, size - 16))
+        end = Cursor(file.read(16), path)
+        for at_end in (False, True):
+            try:
+                if at_end:
+                    count, zero = end.u32(), end.u32()
+                    need(zero == 0 and end.take(8) == b"TWKCEND1" and 1 <= count <= 16384, f"{path}: damaged end")
+                    start = size - 16 - (16 + 48 * count + 32)
+                else:
+                    start = 0
+                file.seek(start)
+                return read_container_table(file, path, size)
+            except Damaged:
+                if at_end:
+                    return {}
+
+
+def read_container_table(file, path, size):
+    head = file.read(16)
+    cur = Cursor(head, path)
+    need(cur.take(8) == b"TWKCONT1" and cur.u16() == 1 and cur.u16() == 0, f"{path}: no table")
+    count = cur.u32()
+    need(1 <= count <= 16384, f"{path}: too many packs")
+    rows, digest = file.read(48 * count), file.read(32)
+    need(hashlib.sha256(head + rows).digest() == digest, f"{path}: damaged table")
+    cur, packs = Cursor(rows, path), {}
+    for _ in range(count):
+        name, offset, length = cur.take(32), cur.u64(), cur.u64()
+        need(offset + length <= size, f"{path}: a pack outside")
+        packs[name] = (offset, length)
+    cur.end()
+    return packs
+
+
+class PackFile:
+    """The bytes of a pack, wherever it lies."""
+
+    def __init__(self, path, offset=0, length=None):
+        self.file, self.start = open(path, "rb"), offset
+        self.size = os.fstat(self.file.fileno()).st_size if length is None else length
+        self.seek(0)
+
+    def seek(self, at):
+        self.at = at
+        self.file.seek(self.start + at)
+
+    def read(self, length):
+        data = self.file.read(max(0, min(length, self.size - self.at)))
+        self.at += len(data)
+        return data
+
+
 class Pack:
-    def __init__(self, path, name, ring):
+    def __init__(self, file, name, ring):
         self.name = name
         self.what = f"pack {name.hex()[:16]}"
-        self.file = open(path, "rb")
-        size = os.fstat(self.file.fileno()).st_size
+        self.file = file
+        size = file.size
         need(128 + 56 <= size <= 1 << 30, f"{self.what}: impossible length")
         self.header = self.file.read(128)
         self.footer_digest = None
@@ -508,6 +565,7 @@ class Vault:
         need(read_file(os.path.join(path, "VAULT")).startswith(b"twinkeep vault 1\n"), "this is no vault of version 1")
         self.ring = None
         self.open_packs = {}
+        self.merged = self.read_merged()
         self.cache = collections.OrderedDict()
 
     def unlock(self, passphrase, machine_key):
@@ -534,10 +592,33 @@ class Vault:
 
     def pack(self, name):
         if name not in self.open_packs:
-            path = os.path.join(self.path, "packs", name.hex()[:2], name.hex())
-            need(os.path.exists(path), f"pack {name.hex()} is missing")
-            self.open_packs[name] = Pack(path, name, self.ring)
+            self.open_packs[name] = Pack(self.pack_file(name), name, self.ring)
         return self.open_packs[name]
+
+    def pack_file(self, name):
+        small, own = (os.path.join(self.path, "packs", folder, name.hex()) for folder in ("small", name.hex()[:2]))
+        if os.path.exists(small):
+            return PackFile(small)
+        if name in self.merged:
+            return PackFile(*self.merged[name])
+        need(os.path.exists(own), f"pack {name.hex()} is missing")
+        return PackFile(own)
+
+    def read_merged(self):
+        """Where the packs in containers lie: the newest container counts, and none for a name in `gone`."""
+        folder, merged = os.path.join(self.path, "packs", "merged"), {}
+        if not os.path.isdir(folder):
+            return merged
+        for container in sorted(name for name in os.listdir(folder) if re.fullmatch("[0-9a-f]{16}", name)):
+            path = os.path.join(folder, container)
+            merged.update({name: (path, *place) for name, place in read_container(path).items()})
+        gone_path = os.path.join(folder, "gone")
+        if os.path.exists(gone_path):
+            with open(gone_path, "rb") as file:
+                gone = file.read()
+            for at in range(0, len(gone) - 31, 32):
+                merged.pop(gone[at:at + 32], None)
+        return merged
 
     def blob(self, ref, kind):
         if ref in self.cache:
@@ -951,7 +1032,7 @@ def read_point(vault, point, target):
     for pack, footer, length in point.packs:
         opened = vault.pack(pack)
         need(opened.footer_digest == footer, f"{opened.what}: not the pack that the point names")
-        need(os.fstat(opened.file.fileno()).st_size == length, f"{opened.what}: not as long as the point says")
+        need(opened.file.size == length, f"{opened.what}: not as long as the point says")
     blobs = vault.pack(name).blobs
     need(blob < len(blobs) and blobs[blob].type in (LEAF, NODE), "the root of the point is no page")
     restorer = Restorer(vault, point, target) if target else None

@@ -47,7 +47,7 @@ def main():
         with tempfile.NamedTemporaryFile() as file:
             file.write(vector[f"pack-{suite}"])
             file.flush()
-            pack = reader.Pack(file.name, filled(9, 32), ring)
+            pack = reader.Pack(reader.PackFile(file.name), filled(9, 32), ring)
             assert pack.read(0, reader.DATA) == b"twinkeep"
 
     for name, kind in (("genesis", reader.Genesis), ("grant", reader.Grant), ("vote", reader.Vote), ("receipt", reader.Receipt),

@@ -175,9 +175,11 @@ mkdir_take_over(int dirfd, const char *name, struct tk_err *err)
 	}
 	if ((rc = tk_rmtree_at(dirfd, name, err)) != TK_OK)
 		return rc;
-	if (mkdirat(dirfd, name, 0700) < 0)
-		return tk_err_errno(err, tk_fs_rc(), "making the directory %s", name);
-	return TK_OK;
+	if (mkdirat(dirfd, name, 0700) == 0)
+		return TK_OK;
+	rc = tk_err_errno(err, tk_fs_rc(), "making the directory %s", name);
+	/* Meanwhile another thread may have made it, as a parent. */
+	return tk_stat_at(dirfd, name, &st, NULL) == TK_OK && st.type == TK_FT_DIR ? TK_OK : rc;
 }
 
 enum tk_rc

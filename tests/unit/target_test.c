@@ -2,6 +2,8 @@
 #include "tests/unit/unit.h"
 
 #include <fcntl.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -337,6 +339,51 @@ holes_take_no_space_and_handles_are_independent(void **state)
 	assert_int_equal(tk_target_sync(fix->target, NULL), TK_OK);
 }
 
+#define MAKES 500
+
+struct parent_maker {
+	struct tk_target *target;
+	atomic_int made;               /* so many directories are there */
+};
+
+/* Makes "d" as the parent of something, as soon as nothing is in its way. */
+static void *
+parent_main(void *arg)
+{
+	struct parent_maker *maker = arg;
+	const char *name;
+	int dirfd;
+
+	while (atomic_load(&maker->made) < MAKES) {
+		tk_target_forget(maker->target);
+		(void)!tk_target_parent(maker->target, "d/x", 3, true, &dirfd, &name, NULL);
+	}
+	return NULL;
+}
+
+static void
+a_directory_and_what_is_below_it_may_be_made_by_two_threads(void **state)
+{
+	struct fixture *fix = *state;
+	struct parent_maker maker = {0};
+	pthread_t thread;
+	struct tk_err err;
+	enum tk_rc rc = TK_OK;
+
+	assert_int_equal(tk_target_dup(fix->target, &maker.target, NULL), TK_OK);
+	assert_int_equal(pthread_create(&thread, NULL, parent_main, &maker), 0);
+	for (; atomic_load(&maker.made) < MAKES; atomic_fetch_add(&maker.made, 1)) {
+		(void)unlinkat(fix->scratch->fd, "t/d", AT_REMOVEDIR);
+		(void)symlinkat("in the way", fix->scratch->fd, "t/d");
+		if (!rc)
+			rc = tk_target_mkdir(fix->target, "d", 1, &err);
+	}
+	pthread_join(thread, NULL);
+	tk_target_cleanup(&maker.target);
+	if (rc)
+		fail_msg("%s", err.text);
+}
+
 #define TARGET_TEST(name) cmocka_unit_test_setup_teardown(name, fixture_setup, fixture_teardown)
 
 int
@@ -352,6 +399,7 @@ main(void)
 		TARGET_TEST(deep_paths_work_with_few_descriptors),
 		TARGET_TEST(immutable_objects_and_directories_are_replaced),
 		TARGET_TEST(holes_take_no_space_and_handles_are_independent),
+		TARGET_TEST(a_directory_and_what_is_below_it_may_be_made_by_two_threads),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,7 +1,6 @@
 /* Runs that are killed, interrupted, or find their local state lost or damaged: the next one succeeds, points never fork, what was acknowledged comes back. */
 #include "tests/unit/unit.h"
 
-#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -193,22 +192,6 @@ a_run_that_was_killed_at_any_time_is_made_good_by_the_next(void **state)
 	forget(history);
 }
 
-struct canceller {
-	atomic_bool flag;
-	unsigned after_us;
-};
-
-static void *
-cancel_main(void *arg)
-{
-	struct canceller *canceller = arg;
-	struct timespec time = {0, (long)canceller->after_us * 1000L};
-
-	(void)nanosleep(&time, NULL);
-	atomic_store(&canceller->flag, true);
-	return NULL;
-}
-
 static void
 an_interrupted_run_leaves_its_packs_to_the_next(void **state)
 {
@@ -219,23 +202,13 @@ an_interrupted_run_leaves_its_packs_to_the_next(void **state)
 
 	box->opts.pack_plain_bytes = 6000;
 	for (unsigned i = 0; i < 16; i++) {
-		struct canceller canceller = {.after_us = i * 4000 + 1};
-		pthread_t thread;
-		struct tk_err err;
-		enum tk_rc rc;
+		bool done;
 
 		tree_edit(box->tree, &dice, 4);
-		job_open(box);
-		box->opts.cancel = &canceller.flag;
 		note_tree(box, history);
-		assert_int_equal(pthread_create(&thread, NULL, cancel_main, &canceller), 0);
-		rc = job_backup(box, &err);
-		pthread_join(thread, NULL);
-		box->opts.cancel = NULL;
-		if (rc != TK_OK && rc != TK_ECANCELLED)
-			fail_msg("interrupted: %s", err.text);
-		cancelled += rc == TK_ECANCELLED;
-		if (!rc)
+		done = job_backup_interrupted(box, i * 4000 + 1);
+		cancelled += !done;
+		if (done)
 			history->acknowledged[history->count - 1] = box->result.point;
 		if (i % 4 == 3)
 			backup_and_note(box, history);

@@ -3,6 +3,7 @@
 #include "tests/unit/job_fixture.h"
 
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -207,6 +208,41 @@ job_backup_ok(struct job_box *box)
 		if (!box->result.sites[i].has_receipt)
 			fail_msg("no receipt of site %zu: %s", i, box->result.sites[i].failure.text);
 	assert_true(box->result.ack_met);
+}
+
+struct canceller {
+	atomic_bool flag;
+	unsigned after_us;
+};
+
+static void *
+cancel_main(void *arg)
+{
+	struct canceller *canceller = arg;
+	struct timespec time = {0, (long)canceller->after_us * 1000L};
+
+	(void)nanosleep(&time, NULL);
+	atomic_store(&canceller->flag, true);
+	return NULL;
+}
+
+bool
+job_backup_interrupted(struct job_box *box, unsigned after_us)
+{
+	struct canceller canceller = {.after_us = after_us};
+	pthread_t thread;
+	struct tk_err err;
+	enum tk_rc rc;
+
+	job_open(box);
+	box->opts.cancel = &canceller.flag;
+	assert_int_equal(pthread_create(&thread, NULL, cancel_main, &canceller), 0);
+	rc = job_backup(box, &err);
+	pthread_join(thread, NULL);
+	box->opts.cancel = NULL;
+	if (rc != TK_OK && rc != TK_ECANCELLED)
+		fail_msg("interrupted: %s", err.text);
+	return rc == TK_OK;
 }
 
 static void

@@ -53,6 +53,8 @@ void job_settle(void);
 enum tk_rc job_backup(struct job_box *box, struct tk_err *err);
 /* It must succeed, with every site's receipt. */
 void job_backup_ok(struct job_box *box);
+/* One that is told to stop after a time (below a second). False: it did. */
+bool job_backup_interrupted(struct job_box *box, unsigned after_us);
 
 struct job_restore {
 	const char *target;                /* NULL with tar_fd */

@@ -3,9 +3,8 @@
 #include "tests/unit/tree_kit.h"
 
 #include <dirent.h>
-#include <errno.h>
 #include <fcntl.h>
-#include <stdbool.h>
+#include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,25 +15,10 @@
 #include "engine/base/buf.h"
 #include "engine/base/hex.h"
 #include "engine/crypto/hash.h"
+#include "tests/unit/file_edit.h"
 
 #define PATH_MAX_BYTES 512
 #define FILES_MAX 400
-
-uint64_t
-dice_roll(struct dice *dice)
-{
-	uint64_t x = dice->state += 0x9e3779b97f4a7c15ull;
-
-	x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9ull;
-	x = (x ^ (x >> 27)) * 0x94d049bb133111ebull;
-	return x ^ (x >> 31);
-}
-
-size_t
-dice_below(struct dice *dice, size_t below)
-{
-	return below ? (size_t)(dice_roll(dice) % below) : 0;
-}
 
 /* ---- listings ---- */
 
@@ -161,78 +145,6 @@ tree_list(const char *root, int with_top)
 	return text;
 }
 
-void
-assert_same_tree(const char *expected, const char *found, const char *what)
-{
-	size_t at = 0, line = 0;
-
-	if (strcmp(expected, found) == 0)
-		return;
-	for (; expected[at] && expected[at] == found[at]; at++)
-		if (expected[at] == '\n')
-			line = at + 1;
-	fail_msg("%s: expected\n  %.*s\nfound\n  %.*s", what, (int)strcspn(expected + line, "\n"), expected + line,
-		 (int)strcspn(found + line, "\n"), found + line);
-}
-
-/* ---- content ---- */
-
-static void
-fill_bytes(struct dice *dice, uint8_t *data, size_t len_bytes)
-{
-	size_t kind = dice_below(dice, 8);
-
-	for (size_t i = 0; i < len_bytes; i++) {
-		if (kind == 0)
-			data[i] = 0;
-		else if (kind < 3)
-			data[i] = (uint8_t)("the quick brown fox "[i % 20] + (i / 20 % 7 == 0 ? (int)dice_below(dice, 3) : 0));
-		else
-			data[i] = (uint8_t)dice_roll(dice);
-	}
-}
-
-static void
-write_at(const char *path, struct dice *dice, off_t offset, size_t len_bytes, int flags)
-{
-	uint8_t *data = malloc(len_bytes + 1);
-	int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC | flags, 0644);
-
-	assert_true(fd >= 0);
-	assert_non_null(data);
-	fill_bytes(dice, data, len_bytes);
-	assert_int_equal(pwrite(fd, data, len_bytes, offset), len_bytes);
-	close(fd);
-	free(data);
-}
-
-void
-tree_write(const char *path, struct dice *dice, size_t len_bytes)
-{
-	write_at(path, dice, 0, len_bytes, O_TRUNC);
-}
-
-/* Sizes on both sides of every border that the tests' tiny limits have. */
-static size_t
-some_size(struct dice *dice)
-{
-	static const size_t borders[] = {0, 1, 64, 256, 1024, 2048, 4096, 8192, 12288, 16384, 20480, 40960, 65536};
-	size_t border = borders[dice_below(dice, sizeof(borders) / sizeof(borders[0]))];
-
-	switch (dice_below(dice, 4)) {
-	case 0:
-		return border;
-	case 1:
-		return border ? border - 1 : 0;
-	case 2:
-		return border + 1;
-	default:
-		return dice_below(dice, 70000);
-	}
-}
-
-/* ---- edits ---- */
-
 struct names {
 	char paths[FILES_MAX][PATH_MAX_BYTES];
 	mode_t modes[FILES_MAX];
@@ -263,6 +175,63 @@ collect(struct names *names, const char *dir)
 	free(found);
 }
 
+uint64_t
+tree_allocated_bytes(const char *root)
+{
+	struct names *names = calloc(1, sizeof(*names));
+	uint64_t sum = 0;
+	struct stat st;
+
+	assert_non_null(names);
+	collect(names, root);
+	for (size_t i = 0; i < names->count; i++)
+		if (S_ISREG(names->modes[i]) && lstat(names->paths[i], &st) == 0)
+			sum += (uint64_t)st.st_blocks * 512;
+	free(names);
+	return sum;
+}
+
+void
+assert_same_tree(const char *expected, const char *found, const char *what)
+{
+	size_t at = 0, line = 0;
+
+	if (strcmp(expected, found) == 0)
+		return;
+	for (; expected[at] && expected[at] == found[at]; at++)
+		if (expected[at] == '\n')
+			line = at + 1;
+	fail_msg("%s: expected\n  %.*s\nfound\n  %.*s", what, (int)strcspn(expected + line, "\n"), expected + line,
+		 (int)strcspn(found + line, "\n"), found + line);
+}
+
+/* ---- edits ---- */
+
+void
+tree_write(const char *path, struct dice *dice, size_t len_bytes)
+{
+	file_write_at(path, dice, 0, len_bytes, O_TRUNC);
+}
+
+/* Sizes on both sides of every border that the tests' tiny limits have. */
+static size_t
+some_size(struct dice *dice)
+{
+	static const size_t borders[] = {0, 1, 64, 256, 1024, 2048, 4096, 8192, 12288, 16384, 20480, 40960, 65536};
+	size_t border = borders[dice_below(dice, sizeof(borders) / sizeof(borders[0]))];
+
+	switch (dice_below(dice, 4)) {
+	case 0:
+		return border;
+	case 1:
+		return border ? border - 1 : 0;
+	case 2:
+		return border + 1;
+	default:
+		return dice_below(dice, 70000);
+	}
+}
+
 /* A random object of a type (0: any), or NULL. */
 static const char *
 pick(const struct names *names, struct dice *dice, mode_t type)
@@ -289,33 +258,6 @@ new_name(const char *root, const struct names *names, struct dice *dice, char ou
 }
 
 static void
-move_bytes(const char *path, struct dice *dice, bool insert)
-{
-	int fd = open(path, O_RDWR | O_CLOEXEC);
-	struct stat st;
-	uint8_t *data, more[700];
-	size_t at, len, count = 1 + dice_below(dice, sizeof(more));
-
-	assert_true(fd >= 0 && fstat(fd, &st) == 0);
-	len = (size_t)st.st_size;
-	data = malloc(len + 1);
-	assert_non_null(data);
-	assert_int_equal(pread(fd, data, len, 0), len);
-	at = dice_below(dice, len + 1);
-	fill_bytes(dice, more, count);
-	if (insert) {
-		assert_int_equal(pwrite(fd, more, count, (off_t)at), count);
-		assert_int_equal(pwrite(fd, data + at, len - at, (off_t)(at + count)), len - at);
-	} else {
-		count = count < len - at ? count : len - at;
-		assert_int_equal(pwrite(fd, data + at + count, len - at - count, (off_t)at), len - at - count);
-		assert_int_equal(ftruncate(fd, (off_t)(len - count)), 0);
-	}
-	close(fd);
-	free(data);
-}
-
-static void
 copy_file(const char *from, const char *to)
 {
 	char command[2 * PATH_MAX_BYTES + 32];
@@ -324,33 +266,19 @@ copy_file(const char *from, const char *to)
 	(void)!system(command);
 }
 
+static int
+remove_one(const char *path, const struct stat *st, int kind, struct FTW *at)
+{
+	(void)st;
+	(void)kind;
+	(void)at;
+	return remove(path);
+}
+
 static void
 remove_path(const char *path)
 {
-	char command[PATH_MAX_BYTES + 32];
-
-	(void)snprintf(command, sizeof(command), "rm -rf -- '%s'", path);
-	assert_int_equal(system(command), 0);
-}
-
-static void
-punch(const char *path, struct dice *dice)
-{
-	int fd = open(path, O_WRONLY | O_CLOEXEC);
-
-	assert_true(fd >= 0);
-	(void)fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)dice_below(dice, 60000), (off_t)(1 + dice_below(dice, 20000)));
-	close(fd);
-}
-
-static void
-grow_hole(const char *path, struct dice *dice)
-{
-	struct stat st;
-
-	assert_int_equal(stat(path, &st), 0);
-	if (st.st_size < 200000)
-		assert_int_equal(truncate(path, st.st_size + (off_t)dice_below(dice, 50000)), 0);
+	assert_int_equal(nftw(path, remove_one, 16, FTW_DEPTH | FTW_PHYS), 0);
 }
 
 static void
@@ -361,77 +289,72 @@ set_times(const char *path, struct dice *dice)
 	assert_int_equal(utimensat(AT_FDCWD, path, times, AT_SYMLINK_NOFOLLOW), 0);
 }
 
-/* Overwrites bytes and puts the time back: only the ctime tells. */
 static void
-change_quietly(const char *path, struct dice *dice)
+set_owner(const char *path, struct dice *dice)
 {
-	struct timespec times[2] = {{0, UTIME_OMIT}, {0, 0}};
-	struct stat st;
+	if (geteuid() == 0)
+		assert_int_equal(lchown(path, (uid_t)dice_below(dice, 3000), (gid_t)dice_below(dice, 3000)), 0);
+}
 
-	assert_int_equal(stat(path, &st), 0);
-	if (st.st_size == 0)
-		return;
-	write_at(path, dice, (off_t)dice_below(dice, (size_t)st.st_size), 1, 0);
-	times[1] = st.st_mtim;
-	assert_int_equal(utimensat(AT_FDCWD, path, times, 0), 0);
+/* Hardlinks change with it. */
+static void
+set_note(const char *path, struct dice *dice)
+{
+	static const char *const notes[] = {"hello", "", "a longer note than that one"};
+	const char *note = notes[dice_below(dice, 3)];
+
+	if (*note)
+		(void)!lsetxattr(path, "user.note", note, strlen(note), 0);
+	else
+		(void)!lremovexattr(path, "user.note");
+}
+
+/* Becomes something of another type. */
+static void
+change_type(const char *path, struct dice *dice)
+{
+	remove_path(path);
+	if (dice_below(dice, 2))
+		(void)!mkdir(path, 0755);
+	else if (dice_below(dice, 2))
+		(void)!symlink("elsewhere", path);
+	else
+		tree_write(path, dice, some_size(dice));
 }
 
 static void
-swap_names(const char *a, const char *b)
+change_marks(const struct names *names, struct dice *dice)
 {
-	char middle[PATH_MAX_BYTES + 8];
+	const char *any = pick(names, dice, 0), *file = pick(names, dice, S_IFREG), *dir = pick(names, dice, S_IFDIR);
 
-	(void)snprintf(middle, sizeof(middle), "%s.swap", a);
-	if (strcmp(a, b) != 0 && rename(a, middle) == 0) {
-		(void)!rename(b, a);
-		(void)!rename(middle, b);
-	}
-}
-
-static void
-change_file(const struct names *names, const char *file, struct dice *dice)
-{
-	struct stat st;
-
-	assert_int_equal(stat(file, &st), 0);
-	switch (dice_below(dice, 9)) {
+	switch (dice_below(dice, 5)) {
 	case 0:
-		write_at(file, dice, (off_t)dice_below(dice, (size_t)st.st_size + 1), 1 + dice_below(dice, 300), 0);
+		if (dir)
+			assert_int_equal(chmod(dir, (mode_t)(0700 | dice_below(dice, 0100))), 0);
 		break;
 	case 1:
-		move_bytes(file, dice, true);
+		if (file)
+			assert_int_equal(chmod(file, (mode_t)(0600 | dice_below(dice, 0200))), 0);
 		break;
 	case 2:
-		move_bytes(file, dice, false);
+		set_times(any, dice);
 		break;
 	case 3:
-		assert_int_equal(truncate(file, (off_t)dice_below(dice, (size_t)st.st_size + 1)), 0);
-		break;
-	case 4:
-		punch(file, dice);
-		break;
-	case 5:
-		write_at(file, dice, st.st_size, 1 + dice_below(dice, 9000), 0);
-		break;
-	case 6:
-		grow_hole(file, dice);
-		break;
-	case 7:
-		change_quietly(file, dice);
+		set_owner(any, dice);
 		break;
 	default:
-		swap_names(file, pick(names, dice, S_IFREG));
+		set_note(any, dice);
 	}
 }
 
 static void
 change_names(const char *root, const struct names *names, struct dice *dice)
 {
-	const char *file = pick(names, dice, S_IFREG), *any = pick(names, dice, 0), *dir = pick(names, dice, S_IFDIR);
+	const char *file = pick(names, dice, S_IFREG), *any = pick(names, dice, 0);
 	char name[PATH_MAX_BYTES];
 
 	new_name(root, names, dice, name);
-	switch (dice_below(dice, 14)) {
+	switch (dice_below(dice, 12)) {
 	case 0:
 	case 1:
 		if (access(name, F_OK) != 0)
@@ -445,44 +368,28 @@ change_names(const char *root, const struct names *names, struct dice *dice)
 		(void)!rename(any, name);
 		break;
 	case 4:
+		(void)!renameat2(AT_FDCWD, any, AT_FDCWD, pick(names, dice, 0), RENAME_EXCHANGE);
+		break;
 	case 5:
+	case 6:
 		if (file)
 			(void)!link(file, name);
 		break;
-	case 6:
+	case 7:
 		(void)!symlink(any + strlen(root), name);
 		break;
-	case 7:
+	case 8:
 		(void)!mkdir(name, 0755);
 		break;
-	case 8:
+	case 9:
 		if (dice_below(dice, 3) == 0)
 			(void)!mkfifo(name, 0600);
 		break;
-	case 9:
-		if (dir)
-			(void)!chmod(dir, (mode_t)(0700 | dice_below(dice, 0100)));
-		break;
 	case 10:
-		if (file)
-			(void)!chmod(file, (mode_t)(0600 | dice_below(dice, 0200)));
-		break;
-	case 11:
-		set_times(any, dice);
-		break;
-	case 12:
-		/* Becomes something of another type. */
-		remove_path(any);
-		if (dice_below(dice, 2))
-			(void)!mkdir(any, 0755);
-		else if (dice_below(dice, 2))
-			(void)!symlink("elsewhere", any);
-		else
-			tree_write(any, dice, some_size(dice));
+		change_type(any, dice);
 		break;
 	default:
 		remove_path(any);
-		break;
 	}
 }
 
@@ -496,12 +403,14 @@ tree_edit(const char *root, struct dice *dice, size_t changes)
 		assert_non_null(names);
 		collect(names, root);
 		file = pick(names, dice, S_IFREG);
-		if (file && dice_below(dice, 2))
-			change_file(names, file, dice);
-		else if (names->count)
+		if (names->count == 0)
+			tree_fill(root, dice);
+		else if (file && dice_below(dice, 2))
+			file_edit(file, dice);
+		else if (dice_below(dice, 3))
 			change_names(root, names, dice);
 		else
-			tree_fill(root, dice);
+			change_marks(names, dice);
 		free(names);
 	}
 }
@@ -522,7 +431,7 @@ tree_fill(const char *root, struct dice *dice)
 	(void)snprintf(path, sizeof(path), "%s/d0/sparse", root);
 	tree_write(path, dice, 100);
 	assert_int_equal(truncate(path, 90000), 0);
-	write_at(path, dice, 50000, 5000, 0);
+	file_write_at(path, dice, 50000, 5000, 0);
 	(void)snprintf(path, sizeof(path), "%s/d1/f1", root);
 	(void)snprintf(other, sizeof(other), "%s/d4/link", root);
 	assert_int_equal(link(path, other), 0);

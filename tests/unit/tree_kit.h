@@ -3,19 +3,14 @@
 #define TK_TESTS_TREE_KIT_H
 
 #include <stddef.h>
-#include <stdint.h>
 
-/* A generator with a fixed seed: the same seed makes the same test. */
-struct dice {
-	uint64_t state;
-};
-uint64_t dice_roll(struct dice *dice);
-/* 0 .. below - 1. */
-size_t dice_below(struct dice *dice, size_t below);
+#include "tests/unit/dice.h"
 
 /* One line an object below root (absolute), in order: path, type, mode, owner, times, size, digest of the content or link target, and the first name of
  * its hardlink group. malloc'ed. with_top: the root's own line, too. */
 char *tree_list(const char *root, int with_top);
+/* What the files below root take up: less than their sizes by their holes. */
+uint64_t tree_allocated_bytes(const char *root);
 /* Fails the test, showing the first line that differs. */
 void assert_same_tree(const char *expected, const char *found, const char *what);
 

@@ -1,0 +1,332 @@
+/* Random histories: whatever a tree goes through, and whatever befalls the runs, every version comes back from its point, into nothing and over anything.
+ *
+ * A round is a seed: its settings, tree, changes and troubles. TK_HISTORY_SEED says where to begin, TK_HISTORY_VERSIONS how many versions are made in all:
+ * a round that failed runs alone with the two values that it prints. */
+#include "tests/unit/unit.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "engine/job/verify.h"
+#include "tests/unit/file_edit.h"
+#include "tests/unit/job_fixture.h"
+#include "tests/unit/tree_kit.h"
+
+#define ROUND_VERSIONS 20u
+#define LARGE_VERSIONS 4u
+#define CHANGES_MAX 14u
+#define STEPS 14u
+/* A hole may lose this much at its ends: pieces that are part of it. */
+#define HOLE_SLACK_BYTES (1u << 20)
+
+struct version {
+	struct tk_head at;
+	struct tk_digest tree;
+	char *listing;
+	uint64_t allocated_bytes;
+};
+
+struct history {
+	struct job_box *box;
+	struct dice dice;
+	struct version *versions;
+	size_t count;
+	uint64_t copied_bytes;
+};
+
+/* ---- settings of a round ---- */
+
+static void
+small_segments(struct tk_backup_opts *opts)
+{
+	opts->segment_bytes = 4096;
+	opts->pack_plain_bytes = 9000;
+}
+
+static void
+signed_at_once(struct tk_backup_opts *opts)
+{
+	opts->signature = TK_SIGNATURE_AT_ONCE;
+	opts->block_bytes = 128;
+}
+
+static void
+whole_files(struct tk_backup_opts *opts)
+{
+	opts->signature = TK_SIGNATURE_NEVER;
+	opts->segment_bytes = 65536;
+	opts->codec = TK_CODEC_LZ4;
+}
+
+/* The borders that real runs have: only small files meet some of them. */
+static void
+real_sizes(struct tk_backup_opts *opts)
+{
+	opts->segment_bytes = 0;
+	opts->pack_plain_bytes = 0;
+	opts->chunk_min_bytes = opts->chunk_avg_bytes = opts->chunk_max_bytes = 0;
+	opts->delta_min_bytes = 4096;
+	opts->block_bytes = 0;
+}
+
+static void
+reread_often(struct tk_backup_opts *opts)
+{
+	opts->reread_period_s = 1;
+	opts->signature = TK_SIGNATURE_AT_ONCE;
+}
+
+static void (*const settings[])(struct tk_backup_opts *opts) = {small_segments, signed_at_once, whole_files, real_sizes, reread_often};
+#define SETTINGS (sizeof(settings) / sizeof(settings[0]))
+
+/* ---- checks ---- */
+
+/* Into `name` below the scratch directory, made or there; it must be exactly the version then. The first restore of a version tells its tree digest. */
+static void
+restore_version(struct history *history, struct version *version, const char *name)
+{
+	char target[128], what[96];
+	struct job_restore how = {.target = target, .delete_extra = true};
+	struct tk_restore_result result;
+	struct tk_digest none = {0};
+	struct tk_err err;
+	char *found;
+
+	(void)scratch_path(history->box->scratch, name, target, sizeof(target));
+	(void)snprintf(what, sizeof(what), "version %zu in \"%s\"", (size_t)(version - history->versions), name);
+	if (job_restore(history->box, &version->at, &how, &result, &err))
+		fail_msg("%s: %s", what, err.text);
+	if (!result.verified)
+		fail_msg("%s: not verified, %llu faults: %s", what, (unsigned long long)result.faults, history->box->fault);
+	found = tree_list(target, 1);
+	assert_same_tree(version->listing, found, what);
+	free(found);
+	assert_true(tree_allocated_bytes(target) <= version->allocated_bytes + HOLE_SLACK_BYTES);
+	if (memcmp(&version->tree, &none, sizeof(none)) == 0)
+		version->tree = result.tree;
+	assert_memory_equal(&version->tree, &result.tree, sizeof(result.tree));
+}
+
+static void
+check_empty(struct history *history, struct version *version)
+{
+	restore_version(history, version, "empty");
+	job_shell(history->box, "rm -rf \"$4/empty\"");
+}
+
+/* Over what an earlier restore left, some of it changed meanwhile. */
+static void
+check_over(struct history *history, struct version *version)
+{
+	char target[128];
+
+	(void)scratch_path(history->box->scratch, "over", target, sizeof(target));
+	if (access(target, F_OK) == 0)
+		tree_edit(target, &history->dice, 5);
+	restore_version(history, version, "over");
+}
+
+static struct version *
+any_version(struct history *history)
+{
+	return &history->versions[dice_below(&history->dice, history->count)];
+}
+
+/* Every byte that is used is there, and named in the clear by who uses it. */
+static void
+check_site(struct job_box *box)
+{
+	struct tk_verify_opts opts = {.site = &box->handles[0], .domain = &box->domain, .keys = tk_keyring_domain(&box->ring, &box->domain),
+		.data_percent = 100};
+	TK_AUTO(tk_verify_result_release) struct tk_verify_result result = {0};
+	struct tk_err err;
+
+	job_open(box);
+	if (tk_verify_site(&opts, &result, &err))
+		fail_msg("verify: %s", err.text);
+	if (result.damaged_total)
+		fail_msg("verify: %s", result.damaged[0].text);
+}
+
+/* ---- runs ---- */
+
+static void
+remember(struct history *history)
+{
+	struct job_box *box = history->box;
+	struct version *version = &history->versions[history->count];
+
+	version->at = box->result.point;
+	version->listing = tree_list(box->tree, 1);
+	version->allocated_bytes = tree_allocated_bytes(box->tree);
+	history->copied_bytes += box->result.copied_bytes;
+	if (history->count > 0)
+		assert_true(tk_head_compare(&version->at, &version[-1].at) > 0);
+	history->count++;
+	check_empty(history, version);
+}
+
+struct brake {
+	atomic_bool flag;
+	size_t steps_left;
+};
+
+static void
+on_step(void *ctx, const char *name)
+{
+	struct brake *brake = ctx;
+
+	(void)name;
+	if (brake->steps_left-- == 0)
+		atomic_store(&brake->flag, true);
+}
+
+/* Told to stop after a number of steps. False: it did. */
+static bool
+stopped_at_a_step(struct job_box *box, size_t steps)
+{
+	struct brake brake = {.steps_left = steps};
+	struct tk_err err;
+	enum tk_rc rc;
+
+	box->opts.cancel = &brake.flag;
+	box->opts.on_step = on_step;
+	box->opts.step_ctx = &brake;
+	rc = job_backup(box, &err);
+	box->opts.cancel = NULL;
+	box->opts.on_step = NULL;
+	if (rc != TK_OK && rc != TK_ECANCELLED)
+		fail_msg("stopped after %zu steps: %s", steps, err.text);
+	return rc == TK_OK;
+}
+
+/* A run that may not come to its end; what it left is the next one's to settle, over the same tree or another. */
+static void
+interrupt(struct history *history)
+{
+	struct dice *dice = &history->dice;
+	bool done = dice_below(dice, 2) ? stopped_at_a_step(history->box, dice_below(dice, STEPS))
+					: job_backup_interrupted(history->box, (unsigned)dice_below(dice, 20000));
+
+	if (!done && dice_below(dice, 2))
+		tree_edit(history->box->tree, dice, 3);
+}
+
+static void
+lose(struct history *history)
+{
+	static const char *const losses[] = {"rm -rf \"$2\"", "rm -f \"$3/current\"", "rm -rf \"$3/bundles\"", "rm -rf \"$3/dedup\"", "rm -rf \"$3/sig\"",
+		"rm -rf \"$3/meta\"", "rm -f \"$2\"/catalog.db*"};
+
+	job_shell(history->box, losses[dice_below(&history->dice, sizeof(losses) / sizeof(losses[0]))]);
+}
+
+static void
+next_version(struct history *history)
+{
+	struct dice *dice = &history->dice;
+	size_t trouble = dice_below(dice, 10);
+
+	if (history->count > 0)
+		tree_edit(history->box->tree, dice, dice_below(dice, CHANGES_MAX));
+	if (dice_below(dice, 4))
+		job_settle();
+	if (trouble < 3)
+		interrupt(history);
+	else if (trouble == 3)
+		lose(history);
+	job_backup_ok(history->box);
+	remember(history);
+}
+
+static void
+run_versions(struct history *history, size_t versions)
+{
+	history->versions = calloc(versions, sizeof(*history->versions));
+	assert_non_null(history->versions);
+	while (history->count < versions) {
+		next_version(history);
+		if (history->count % 3 == 0) {
+			check_empty(history, any_version(history));
+			check_over(history, any_version(history));
+		}
+	}
+	for (size_t v = 0; v < versions; v++)
+		check_empty(history, &history->versions[v]);
+	check_site(history->box);
+	for (size_t v = 0; v < versions; v++)
+		free(history->versions[v].listing);
+	free(history->versions);
+}
+
+static size_t
+from_environment(const char *name, size_t otherwise)
+{
+	const char *text = getenv(name);
+
+	return text ? (size_t)strtoul(text, NULL, 10) : otherwise;
+}
+
+/* How many bytes were copied from the version before. */
+static uint64_t
+run_round(void **state, uint64_t seed, size_t versions)
+{
+	struct job_box *box = *state;
+	struct history history = {.box = box, .dice = {seed}};
+
+	print_message("TK_HISTORY_SEED=%llu TK_HISTORY_VERSIONS=%zu\n", (unsigned long long)seed, versions);
+	box->opts.threads = 1 + (unsigned)dice_below(&history.dice, 4);
+	settings[seed % SETTINGS](&box->opts);
+	tree_fill(box->tree, &history.dice);
+	run_versions(&history, versions);
+	return history.copied_bytes;
+}
+
+static void
+every_version_of_any_history_comes_back(void **state)
+{
+	size_t versions = from_environment("TK_HISTORY_VERSIONS", SETTINGS * ROUND_VERSIONS);
+	uint64_t seed = from_environment("TK_HISTORY_SEED", 1), copied_bytes = 0;
+
+	for (size_t left = versions, round; left > 0; left -= round) {
+		if (left < versions) {
+			assert_int_equal(job_teardown(state), 0);
+			assert_int_equal(job_setup(state), 0);
+		}
+		round = left < ROUND_VERSIONS ? left : ROUND_VERSIONS;
+		copied_bytes += run_round(state, seed++, round);
+	}
+	assert_true(versions < SETTINGS * ROUND_VERSIONS || copied_bytes > 0);
+}
+
+/* Real limits, and files that reach over them: one of two segments, most of it a hole. */
+static void
+every_version_of_large_files_comes_back(void **state)
+{
+	struct job_box *box = *state;
+	struct history history = {.box = box, .dice = {from_environment("TK_HISTORY_SEED", 1)}};
+	char path[128];
+
+	real_sizes(&box->opts);
+	box->opts.delta_min_bytes = 0;
+	box->opts.signature = history.dice.state % 2 ? TK_SIGNATURE_AT_ONCE : TK_SIGNATURE_FIRST_CHANGE;
+	tree_write(scratch_path(box->scratch, "tree/database", path, sizeof(path)), &history.dice, (5u << 20) + 17);
+	tree_write(scratch_path(box->scratch, "tree/dump", path, sizeof(path)), &history.dice, 700000);
+	tree_write(scratch_path(box->scratch, "tree/image", path, sizeof(path)), &history.dice, 1u << 20);
+	assert_int_equal(truncate(path, 62 << 20), 0);
+	file_write_at(path, &history.dice, (63 << 20) + 5, 3u << 20, 0);
+	run_versions(&history, LARGE_VERSIONS);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(every_version_of_any_history_comes_back, job_setup, job_teardown),
+		cmocka_unit_test_setup_teardown(every_version_of_large_files_comes_back, job_setup, job_teardown),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

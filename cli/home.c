@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "cli/secret.h"
+#include "engine/base/cores.h"
 #include "engine/base/hex.h"
 #include "engine/crypto/aead.h"
 #include "engine/crypto/hash.h"
@@ -57,6 +58,12 @@ open_parts(struct tk_home *home, struct tk_err *err)
 	for (size_t i = 0; i < home->cfg->site_count; i++)
 		home->sites[i] = (struct tk_home_site){.home = home, .conf = &home->cfg->sites[i]};
 	return TK_OK;
+}
+
+unsigned
+tk_home_threads(const struct tk_home *home)
+{
+	return home->cfg->threads ? (unsigned)home->cfg->threads : tk_cores_usable();
 }
 
 enum tk_rc

@@ -36,6 +36,9 @@ struct tk_home {
 	struct tk_home_site *sites;           /* one for each of cfg->sites */
 };
 
+/* How many threads a job starts: as configured, else as many as there are cores to use. */
+unsigned tk_home_threads(const struct tk_home *home);
+
 /* Reads the configuration and opens the keys' directory. Release whatever the result. Errors: TK_ECONFIG, TK_ENOENT. */
 TK_MUST_CHECK enum tk_rc tk_home_open(const struct tk_cli *cli, struct tk_home *home, struct tk_err *err);
 /* The same with a configuration that was read already, which the home takes over, also on an error. */

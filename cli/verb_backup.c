@@ -8,7 +8,6 @@
 #include "cli/reading.h"
 #include "cli/verbs.h"
 #include "engine/base/clock.h"
-#include "engine/base/cores.h"
 #include "engine/catalog/identity.h"
 #include "engine/job/backup.h"
 
@@ -218,7 +217,7 @@ run_dataset(struct run *run, const struct tk_id *domain, struct tk_err *err)
 		.dataset_name = run->dataset->name, .source_name = home->cfg->source, .state_dir = home->cfg->state_dir, .ring = &home->ring,
 		.domain = *domain, .genesis = &genesis, .first_grant = &grant, .roots = (const char *const *)run->dataset->paths.items,
 		.root_count = run->dataset->paths.count, .skip_dirs = skip, .spool_max_bytes = home->cfg->spool_max_bytes,
-		.threads = home->cfg->threads ? (unsigned)home->cfg->threads : tk_cores_usable(),
+		.threads = tk_home_threads(home),
 		.dry_run = tk_cli_flag(cli, TK_OPT_DRY_RUN), .judge = judge, .judge_ctx = run,
 		.prepare_site = tk_home_prepare_site, .prepare_ctx = home, .cancel = cli->cancel, .progress = cli->progress, .on_note = on_note,
 		.note_ctx = run, .log = cli->log,

@@ -7,7 +7,6 @@
 #include "cli/reading.h"
 #include "cli/verbs.h"
 #include "engine/base/clock.h"
-#include "engine/base/cores.h"
 #include "engine/catalog/journal.h"
 #include "engine/job/restore.h"
 
@@ -57,7 +56,7 @@ run_restore(struct restoring *restoring, struct tk_err *err)
 		.tar_fd = tk_cli_flag(cli, TK_OPT_TAR) ? STDOUT_FILENO : -1, .paths = paths->items, .path_count = paths->count,
 		.strip = tk_cli_flag(cli, TK_OPT_STRIP), .delete_extra = tk_cli_flag(cli, TK_OPT_DELETE),
 		.numeric_ids = restoring->reading.dataset->policy->numeric_ids,
-		.threads = home->cfg->threads ? (unsigned)home->cfg->threads : tk_cores_usable(), .cancel = cli->cancel,
+		.threads = tk_home_threads(home), .cancel = cli->cancel,
 		.progress = cli->progress, .on_fault = on_fault, .ctx = restoring,
 	};
 	enum tk_rc rc = tk_restore_run(&opts, &restoring->result, err);

@@ -143,7 +143,7 @@ verify_site(struct verifying *verifying, size_t index, struct tk_err *err)
 	const struct tk_cli *cli = verifying->home->cli;
 	const struct tk_site *site = &verifying->reading.sites[index];
 	struct tk_verify_opts opts = {.site = site, .domain = &verifying->domain, .keys = verifying->reading.keys, .data_percent = verifying->data_percent,
-				      .cancel = cli->cancel, .progress = cli->progress};
+				      .threads = tk_home_threads(verifying->home), .cancel = cli->cancel, .progress = cli->progress};
 	struct tk_verify_result result;
 	int64_t start_ns = tk_clock_wall_ns();
 	int status;

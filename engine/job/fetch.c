@@ -322,6 +322,12 @@ tk_fetch_release(struct tk_fetch *fetch, struct tk_fetched *blob)
 	pthread_mutex_unlock(&fetch->lock);
 }
 
+enum tk_rc
+tk_fetch_prove(struct tk_fetch *fetch, const struct tk_pack_index *index, uint32_t first, uint32_t count, bool *sound, struct tk_err *err)
+{
+	return tk_load_prove(fetch->loads, index, first, count, sound, err);
+}
+
 static enum tk_rc
 source_read(void *ctx, struct tk_blob_ref ref, enum tk_blob_type type, struct tk_buf *plain, struct tk_err *err)
 {

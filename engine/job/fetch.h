@@ -36,6 +36,11 @@ struct tk_blob_ref tk_fetched_ref(const struct tk_fetched *blob);
 const uint8_t *tk_fetched_data(const struct tk_fetched *blob, size_t *len_bytes);
 void tk_fetch_release(struct tk_fetch *fetch, struct tk_fetched *blob);
 
+/* Reads blobs `first` to `first + count - 1` of the pack, which lie one behind the other there, in one go, and checks each by its tag; nothing is decompressed or kept.
+ * sound[i] tells of blob first + i. Errors: those of reading; sound says nothing then. */
+TK_MUST_CHECK enum tk_rc tk_fetch_prove(struct tk_fetch *fetch, const struct tk_pack_index *index, uint32_t first, uint32_t count, bool *sound,
+					struct tk_err *err);
+
 /* The same as a blob source (copies): for pages and maps. */
 struct tk_blob_source tk_fetch_source(struct tk_fetch *fetch);
 

@@ -245,6 +245,53 @@ tk_load_blob(struct tk_loads *loads, const struct tk_pack_index *index, struct t
 	return rc;
 }
 
+struct prove_call {
+	struct tk_opener *opener;
+	const struct tk_pack_index *index;
+	uint32_t first, count;
+	struct tk_buf *sealed;
+	bool *sound;
+};
+
+/* A blob that is not sound is no fault of the reading. */
+static enum tk_rc
+check_prove(void *ctx, struct tk_err *err)
+{
+	const struct prove_call *call = ctx;
+	uint8_t *at = call->sealed->data;
+
+	for (uint32_t i = 0; i < call->count; i++) {
+		uint32_t blob = call->first + i, len = call->index->blobs[blob].sealed_bytes;
+		enum tk_rc rc = tk_prove_blob(call->opener, call->index, blob, at, len, err);
+
+		if (rc && rc != TK_ECORRUPT)
+			return rc;
+		call->sound[i] = !rc;
+		at += len;
+	}
+	return TK_OK;
+}
+
+enum tk_rc
+tk_load_prove(struct tk_loads *loads, const struct tk_pack_index *index, uint32_t first, uint32_t count, bool *sound, struct tk_err *err)
+{
+	const struct tk_blob_info *begin = &index->blobs[first], *last = &index->blobs[first + count - 1];
+	uint32_t len_bytes = (uint32_t)(last->offset_bytes + last->sealed_bytes - begin->offset_bytes);
+	struct loader loader;
+	struct range_call range = {&index->head.name, begin->offset_bytes, len_bytes, &loader.sealed};
+	struct prove_call prove = {.index = index, .first = first, .count = count, .sealed = &loader.sealed, .sound = sound};
+	struct request request = {.call = call_range, .arg = &range, .check = check_prove, .check_ctx = &prove, .len_bytes = len_bytes};
+	enum tk_rc rc = loader_take(loads, &loader, err);
+
+	prove.opener = loader.opener;
+	if (!rc) {
+		rc = name_pack(try_sites(loads, &request, err), &index->head.name, err);
+		atomic_fetch_add(&loads->loaded_bytes, len_bytes);
+	}
+	loader_give(loads, &loader);
+	return rc;
+}
+
 enum tk_rc
 tk_load_call(struct tk_loads *loads, size_t site, enum tk_rc (*call)(struct tk_store *, void *, struct tk_err *), void *arg, struct tk_err *err)
 {

@@ -15,6 +15,8 @@ TK_MUST_CHECK enum tk_rc tk_load_index(struct tk_loads *loads, uint32_t pack, st
 /* Opens the blob into `plain` (cleared first; may bring memory to be used again). ref.blob is one of the index. */
 TK_MUST_CHECK enum tk_rc tk_load_blob(struct tk_loads *loads, const struct tk_pack_index *index, struct tk_blob_ref ref, struct tk_buf *plain,
 				      struct tk_err *err);
+/* As tk_fetch_prove. */
+TK_MUST_CHECK enum tk_rc tk_load_prove(struct tk_loads *loads, const struct tk_pack_index *index, uint32_t first, uint32_t count, bool *sound, struct tk_err *err);
 /* As tk_fetch_with_session. */
 TK_MUST_CHECK enum tk_rc tk_load_call(struct tk_loads *loads, size_t site, enum tk_rc (*call)(struct tk_store *store, void *arg, struct tk_err *err),
 				      void *arg, struct tk_err *err);

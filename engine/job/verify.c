@@ -93,70 +93,6 @@ check_points(struct tk_verify *verify, const struct point_list *list, struct tk_
 	return rc;
 }
 
-/* ---- data ---- */
-
-static bool
-drawn(struct tk_verify *verify)
-{
-	verify->draw = verify->draw * 6364136223846793005ull + 1442695040888963407ull;
-	return (double)(verify->draw >> 40) / (double)(1 << 24) * 100.0 < verify->opts->data_percent;
-}
-
-static enum tk_rc
-check_blob(struct tk_verify *verify, struct tk_blob_ref ref, const struct tk_blob_info *info, struct tk_err *err)
-{
-	struct tk_progress_event event = {.phase = "verify"};
-	bool used = tk_refset_has(&verify->seen, ref);
-	struct tk_fetched *blob = NULL;
-	enum tk_rc rc;
-
-	/* Pages and maps that are used were opened in the first pass. */
-	if (used && info->type != TK_BLOB_DATA)
-		return TK_OK;
-	rc = tk_fetch_blob(verify->fetch, ref, info->type, &blob, err);
-	tk_fetch_release(verify->fetch, blob);
-	if (!used && (rc == TK_EMISSING || rc == TK_ENOENT))
-		return TK_OK;
-	verify->result->blobs_checked++;
-	verify->result->checked_bytes += info->sealed_bytes;
-	event.files_done = verify->result->blobs_checked;
-	event.bytes_done = verify->result->checked_bytes;
-	if (verify->result->blobs_checked % 64 == 0)
-		tk_progress_report(verify->opts->progress, &event);
-	return tk_verify_note(verify, rc, ref, NULL, NULL, err);
-}
-
-/* Reads and opens the blobs of a pack: all, or a sample. */
-static enum tk_rc
-check_pack(struct tk_verify *verify, uint32_t pack, struct tk_err *err)
-{
-	const struct tk_pack_index *index = NULL;
-	struct tk_blob_ref ref = {pack, UINT32_MAX};
-	enum tk_rc rc = tk_fetch_index(verify->fetch, pack, &index, err);
-
-	/* A pack that no point uses any more may be gone. */
-	if ((rc == TK_EMISSING || rc == TK_ENOENT) && !tk_refset_has(&verify->seen, ref))
-		return TK_OK;
-	if (rc)
-		return tk_verify_note(verify, rc, ref, NULL, NULL, err);
-	for (ref.blob = 0; ref.blob < index->blob_count && !rc; ref.blob++)
-		if (!(rc = tk_verify_go_on(verify, err)) && drawn(verify))
-			rc = check_blob(verify, ref, &index->blobs[ref.blob], err);
-	tk_fetch_index_release(verify->fetch, index);
-	return rc;
-}
-
-static enum tk_rc
-check_packs(struct tk_verify *verify, struct tk_err *err)
-{
-	size_t count = verify->opts->data_percent > 0 ? tk_packtab_count(verify->packs) : 0;
-	enum tk_rc rc = TK_OK;
-
-	for (uint32_t pack = 0; pack < count && !rc; pack++)
-		rc = check_pack(verify, pack, err);
-	return rc;
-}
-
 /* ---- a site ---- */
 
 /* The pages are gone through once more, to name the files that need what is damaged. */
@@ -191,7 +127,7 @@ tk_verify_site(const struct tk_verify_opts *opts, struct tk_verify_result *resul
 	fetch.packs = verify.packs;
 	if (!rc && !(rc = tk_fetch_new(&fetch, &verify.fetch, err)) && !(rc = tk_random_bytes(&verify.draw, sizeof(verify.draw), err)))
 		rc = tk_fetch_list_points(verify.fetch, 0, opts->domain, &list.points, &list.count, err);
-	if (!rc && !(rc = check_points(&verify, &list, err)) && !(rc = check_packs(&verify, err)))
+	if (!rc && !(rc = check_points(&verify, &list, err)) && (opts->data_percent <= 0 || !(rc = tk_verify_packs(&verify, err))))
 		rc = name_files(&verify, &list, err);
 	free(list.points);
 	tk_page_loader_cleanup(&verify.loader);

@@ -2,7 +2,8 @@
  *
  * Checked of every point: its record and signature, every page against the digests above it up to the tree digest, every segment map, that the references in the
  * clear name all that the pages use (else the site could let go of what is needed), and that every data blob used is in its pack. With data: every blob
- * of every pack that a point uses or brought, whichever point stored it, is read and opened; of what no point uses, what the site has let go is no damage. */
+ * of every pack that a point uses or brought, whichever point stored it, is read and its tag checked, under keys that no site has: the bytes are those that were sealed.
+ * Data is not decompressed. Of what no point uses, what the site has let go is no damage. Damage is listed in the order of packs and blobs. */
 #ifndef TK_JOB_VERIFY_H
 #define TK_JOB_VERIFY_H
 
@@ -29,7 +30,8 @@ struct tk_verify_opts {
 	const struct tk_id *domain;
 	const struct tk_domain_keys *keys;
 	const struct tk_head *only;           /* one point; NULL: all that the site has */
-	double data_percent;                  /* of the blobs that are read and opened: 0, or up to 100 */
+	double data_percent;                  /* of the blobs that are read: 0, or up to 100 */
+	unsigned threads;                     /* that read data; at least some are used */
 	const atomic_bool *cancel;
 	const struct tk_progress *progress;  /* may be NULL */
 };

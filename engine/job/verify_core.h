@@ -1,4 +1,4 @@
-/* verify_core.h -- what the parts of a verification share; for engine/job/verify*.c only. One thread. */
+/* verify_core.h -- what the parts of a verification share; for engine/job/verify*.c only. One thread, but for the data pass, whose threads read. */
 #ifndef TK_JOB_VERIFY_CORE_H
 #define TK_JOB_VERIFY_CORE_H
 
@@ -33,6 +33,9 @@ TK_MUST_CHECK enum tk_rc tk_verify_name_file(struct tk_verify *verify, struct tk
 
 /* verify_tree.c: a page and all below it. What was checked for another point is not checked again. */
 TK_MUST_CHECK enum tk_rc tk_verify_page(struct tk_verify *verify, const struct tk_page_info *page, struct tk_err *err);
+
+/* verify_data.c: reads the blobs of every pack known by now, or a sample of them. */
+TK_MUST_CHECK enum tk_rc tk_verify_packs(struct tk_verify *verify, struct tk_err *err);
 
 /* verify.c */
 TK_MUST_CHECK enum tk_rc tk_verify_go_on(const struct tk_verify *verify, struct tk_err *err);

@@ -110,6 +110,10 @@ void tk_opener_cleanup(struct tk_opener **opener);
 TK_MUST_CHECK enum tk_rc tk_open_blob(struct tk_opener *opener, const struct tk_pack_index *index, uint32_t blob, const void *sealed,
 				      size_t sealed_bytes, struct tk_buf *plain, struct tk_err *err);
 
+/* As tk_open_blob as far as the tag goes: the bytes are those that were sealed. What they hold is not decompressed; `sealed` is overwritten. */
+TK_MUST_CHECK enum tk_rc tk_prove_blob(struct tk_opener *opener, const struct tk_pack_index *index, uint32_t blob, void *sealed, size_t sealed_bytes,
+				       struct tk_err *err);
+
 /* Checks sealed bytes against the footer's length and digest; needs no key. TK_ECORRUPT: they differ. */
 TK_MUST_CHECK enum tk_rc tk_check_blob(struct tk_opener *opener, const struct tk_pack_index *index, uint32_t blob, const void *sealed,
 				       size_t sealed_bytes, struct tk_err *err);

@@ -245,3 +245,14 @@ tk_open_blob(struct tk_opener *opener, const struct tk_pack_index *index, uint32
 	plain->len_bytes = info->plain_bytes;
 	return TK_OK;
 }
+
+enum tk_rc
+tk_prove_blob(struct tk_opener *opener, const struct tk_pack_index *index, uint32_t blob, void *sealed, size_t sealed_bytes, struct tk_err *err)
+{
+	const struct tk_blob_info *info;
+	enum tk_rc rc = find_blob(index, blob, sealed_bytes, &info, err);
+
+	if (rc == TK_OK)
+		rc = use_pack(&opener->ctx, &index->head, err);
+	return rc ? rc : open_sealed(&opener->ctx, index, blob, sealed, sealed, err);
+}

@@ -93,6 +93,34 @@ json_is damaged_total 1
 flip "$record" 150
 expect 0 twinkeep verify
 
+# --- threads look at several packs at a time; what they find is told in the order of packs and blobs, whoever was first
+for n in 1 2 3 4 5 6; do
+	head -c 1500000 /dev/urandom >"$T/src/part$n"
+	expect 0 twinkeep backup
+	ls -t "$T"/one/packs/*/* | head -1 >>"$T/parts"
+done
+sed -n '2p;3p;5p' "$T/parts" >"$T/hurt"
+while read -r pack; do
+	flip "$pack" 100000
+	flip "$pack" 1300000
+done <"$T/hurt"
+for round in 1 2 3; do
+	expect 5 twinkeep verify --data --site one --json
+	json_is damaged_total 6
+	for i in 0 1 2 3 4 5; do
+		json_is damaged.$i.pack "$(basename "$(sed -n $((i / 2 + 1))p "$T/hurt")")"
+		json_is damaged.$i.files_affected 1
+	done
+	[ "$(json damaged.0.blob)" -lt "$(json damaged.1.blob)" ] || fail "blobs are out of order"
+	json damaged >"$T/damaged.$round"
+	cmp "$T/damaged.1" "$T/damaged.$round" || fail "the same damage is told in another way"
+done
+while read -r pack; do
+	flip "$pack" 100000
+	flip "$pack" 1300000
+done <"$T/hurt"
+expect 0 twinkeep verify --data --site one
+
 # --- silence is not health
 mv "$T/two" "$T/two.off"
 expect 7 twinkeep verify --json

@@ -111,7 +111,22 @@ read_index(const struct tk_domain_keys *keys, const uint8_t *bytes, size_t len, 
 	return tk_pack_index_read(keys, header, bytes, len, len, out, NULL);
 }
 
-/* What a reader does with a whole pack; the first fault. */
+/* Proving overwrites the sealed bytes. */
+static enum tk_rc
+prove(struct fixture *fx, const struct tk_pack_index *index, uint32_t blob, const uint8_t *bytes)
+{
+	uint32_t len_bytes = index->blobs[blob].sealed_bytes;
+	uint8_t *sealed = malloc(len_bytes + 1u);
+	enum tk_rc rc;
+
+	assert_non_null(sealed);
+	memcpy(sealed, bytes + index->blobs[blob].offset_bytes, len_bytes);
+	rc = tk_prove_blob(fx->opener, index, blob, sealed, len_bytes, NULL);
+	free(sealed);
+	return rc;
+}
+
+/* What a reader does with a whole pack; the first fault. To prove a blob finds what opening it does. */
 static enum tk_rc
 read_all(struct fixture *fx, const struct tk_domain_keys *keys, const uint8_t *bytes, size_t len)
 {
@@ -119,8 +134,10 @@ read_all(struct fixture *fx, const struct tk_domain_keys *keys, const uint8_t *b
 	TK_AUTO(tk_buf_release) struct tk_buf plain = {0};
 	enum tk_rc rc = read_index(keys, bytes, len, &index);
 
-	for (uint32_t i = 0; rc == TK_OK && i < index->blob_count; i++)
+	for (uint32_t i = 0; rc == TK_OK && i < index->blob_count; i++) {
 		rc = tk_open_blob(fx->opener, index, i, bytes + index->blobs[i].offset_bytes, index->blobs[i].sealed_bytes, &plain, NULL);
+		assert_int_equal(prove(fx, index, i, bytes), rc);
+	}
 	return rc;
 }
 

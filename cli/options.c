@@ -26,7 +26,7 @@ const struct tk_option tk_options[TK_OPT_COUNT] = {
 	[TK_OPT_TARGET] = {"target", 0, "DIR", NULL, false, false, "Where to restore to; created if it is not there."},
 	[TK_OPT_PATH] = {"path", 0, "PATH", NULL, true, false, "Only this file or directory; may be repeated."},
 	[TK_OPT_DELETE] = {"delete", 0, NULL, NULL, false, false, "Remove what the point does not have from the directories that are restored."},
-	[TK_OPT_TAR] = {"tar", 0, NULL, NULL, false, false, "Write a tar stream to standard output instead of files."},
+	[TK_OPT_TAR] = {"tar", 0, NULL, NULL, false, false, "Write a tar stream (pax; holes as GNU sparse 1.0) to standard output instead of files."},
 	[TK_OPT_STRIP] = {"strip", 0, NULL, NULL, false, false,
 		"Put the content of the dataset's only root straight into the target, instead of at its full path below it."},
 	[TK_OPT_DATA] = {"data", 0, NULL, NULL, false, false, "Read and check every blob too."},

@@ -4,6 +4,9 @@
 #include "engine/job/restore_core.h"
 #include "engine/vault/segmap.h"
 
+/* A tar archive of more runs than that is read by few programs, and its map is held in memory. */
+#define RUNS_MAX (1u << 20)
+
 enum tk_rc
 tk_restore_window(struct tk_restore_worker *worker, size_t len_bytes, struct tk_err *err)
 {
@@ -220,4 +223,84 @@ enum tk_rc
 tk_restore_content(struct tk_restore_worker *worker, const struct tk_entry *entry, const struct tk_byte_sink *sink, struct tk_err *err)
 {
 	return entry->kind == TK_CONTENT_SEGMENTS ? restore_segments(worker, entry, sink, err) : restore_inline(worker, entry, sink, err);
+}
+
+/* ---- holes ---- */
+
+struct run_list {
+	struct tk_run *runs;
+	size_t count, cap;
+	uint64_t end_bytes;
+	bool any_hole;
+};
+
+static enum tk_rc
+add_run(struct run_list *list, uint64_t len_bytes, bool is_hole, struct tk_err *err)
+{
+	struct tk_run *last = list->count ? &list->runs[list->count - 1] : NULL, *grown;
+
+	list->any_hole |= is_hole;
+	if (last && last->is_hole == is_hole) {
+		last->len_bytes += len_bytes;
+	} else if (list->count <= RUNS_MAX) {
+		if (list->count == list->cap) {
+			list->cap = list->cap ? 2 * list->cap : 16;
+			if (!(grown = realloc(list->runs, list->cap * sizeof(*grown))))
+				return tk_err_set(err, TK_ENOMEM, "no memory for the holes of a file");
+			list->runs = grown;
+		}
+		list->runs[list->count++] = (struct tk_run){list->end_bytes, len_bytes, is_hole};
+	}
+	list->end_bytes += len_bytes;
+	return TK_OK;
+}
+
+static enum tk_rc
+add_extents(struct run_list *list, const struct tk_extent *extents, size_t count, struct tk_err *err)
+{
+	enum tk_rc rc = TK_OK;
+
+	for (size_t i = 0; i < count && !rc; i++)
+		rc = add_run(list, extents[i].length_bytes, extents[i].ref.pack == TK_PACK_NONE, err);
+	return rc;
+}
+
+static enum tk_rc
+add_segments(struct tk_restore *restore, const struct tk_entry *entry, struct run_list *list, struct tk_err *err)
+{
+	struct tk_blob_source source = tk_fetch_source(restore->opts->fetch);
+	struct tk_segment *segments = NULL;
+	size_t count = 0;
+	enum tk_rc rc = tk_segments_read(&source, restore->opts->packs, entry->segments, entry->meta.size_bytes, restore->segment_bytes, &segments, &count, err);
+
+	for (size_t i = 0; i < count && !rc; i++) {
+		struct tk_extent *extents = NULL;
+		size_t extent_count = 0;
+
+		if (tk_restore_cancelled(restore))
+			rc = tk_err_set(err, TK_ECANCELLED, "interrupted");
+		else if (!(rc = tk_segment_extents(&source, restore->opts->packs, &segments[i], &extents, &extent_count, err)))
+			rc = add_extents(list, extents, extent_count, err);
+		free(extents);
+	}
+	free(segments);
+	return rc;
+}
+
+enum tk_rc
+tk_restore_runs(struct tk_restore *restore, const struct tk_entry *entry, struct tk_run **runs, size_t *count, struct tk_err *err)
+{
+	struct run_list list = {0};
+	enum tk_rc rc = entry->kind == TK_CONTENT_SEGMENTS ? add_segments(restore, entry, &list, err)
+							   : add_extents(&list, entry->extents, entry->extent_count, err);
+
+	*runs = NULL;
+	*count = 0;
+	if (rc || !list.any_hole || list.count > RUNS_MAX) {
+		free(list.runs);
+		return rc;
+	}
+	*runs = list.runs;
+	*count = list.count;
+	return TK_OK;
 }

@@ -4,6 +4,7 @@
 
 #include <pthread.h>
 
+#include "engine/fsio/holes.h"
 #include "engine/fsio/target.h"
 #include "engine/job/readfile.h"
 #include "engine/job/restore.h"
@@ -87,6 +88,8 @@ void tk_restore_walk_release(struct tk_restore_walk *walk);
 /* restore_content.c. Fetches a regular file's content, checks its digests, gives it to the sink in the order of the file. */
 TK_MUST_CHECK enum tk_rc tk_restore_content(struct tk_restore_worker *worker, const struct tk_entry *entry, const struct tk_byte_sink *sink,
 					    struct tk_err *err);
+/* Where a regular file has data and where holes, in order, as the caller's to free; none (NULL, 0) when it has no hole, or too many runs to tell of. */
+TK_MUST_CHECK enum tk_rc tk_restore_runs(struct tk_restore *restore, const struct tk_entry *entry, struct tk_run **runs, size_t *count, struct tk_err *err);
 /* An extent's bytes, borrowed until the next call with this worker. */
 TK_MUST_CHECK enum tk_rc tk_restore_extent(struct tk_restore_worker *worker, const struct tk_extent *extent, const uint8_t **data, struct tk_err *err);
 /* Extents by blob, for qsort. */

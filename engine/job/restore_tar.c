@@ -38,14 +38,21 @@ add_entry(struct tk_restore_worker *worker, struct tk_tarout *tar, const struct 
 	struct tk_restore *restore = worker->restore;
 	struct tk_byte_sink sink = {.ctx = tar, .write = write_tar};
 	const char *link_to = NULL, *path;
-	size_t path_bytes;
-	enum tk_rc rc;
+	struct tk_run *runs = NULL;
+	size_t path_bytes, run_count = 0;
+	bool has_content;
+	enum tk_rc rc = entry->meta.type == TK_FT_DIR ? TK_OK : find_link(restore, entry, &link_to, err);
 
 	path = tk_restore_path(restore, entry, &path_bytes);
-	if ((entry->meta.type != TK_FT_DIR && (rc = find_link(restore, entry, &link_to, err))) ||
-	    (rc = tk_tarout_add(tar, path, &entry->meta, link_to, NULL, 0, err)))
-		return tk_err_context(err, rc, "%s", entry->path);
-	if (entry->meta.type == TK_FT_REG && !link_to && entry->meta.size_bytes > 0 && (rc = tk_restore_content(worker, entry, &sink, err)))
+	has_content = entry->meta.type == TK_FT_REG && !link_to && entry->meta.size_bytes > 0;
+	if (!rc && has_content)
+		rc = tk_restore_runs(restore, entry, &runs, &run_count, err);
+	if (!rc)
+		rc = tk_tarout_add(tar, path, &entry->meta, link_to, runs, run_count, err);
+	if (!rc && has_content)
+		rc = tk_restore_content(worker, entry, &sink, err);
+	free(runs);
+	if (rc)
 		return tk_err_context(err, rc, "%s", entry->path);
 	if (entry->meta.type != TK_FT_DIR) {
 		restore->result->files_restored++;

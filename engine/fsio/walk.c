@@ -21,11 +21,12 @@ static const char cache_tag_text[] = "Signature: 8a477f597d28d172789f06886806bc5
 /* A directory that was entered. */
 struct level {
 	struct tk_dirlist names;
-	int fd;                 /* -1: closed for now */
+	struct tk_dirref *dir;  /* NULL: closed for now */
 	uint64_t dev;
 	uint64_t ino;
 	uint64_t root_dev;      /* the file system of the root that led here */
 	size_t path_len_bytes;
+	size_t root_len_bytes;  /* of the path of that root */
 	bool is_base;           /* a root: the level below it is not its ".." */
 	bool is_cache;          /* only the tag is visited */
 };
@@ -34,7 +35,7 @@ struct tk_walk {
 	struct tk_walk_opts opts;
 	struct tk_walkroots roots;
 	size_t next_root;
-	int root_dirfd;           /* holds the root that was opened last */
+	struct tk_dirref *root_dir; /* holds the root that was opened last */
 	char *root_name;          /* owned */
 	struct level *levels;     /* count are in use; the others up to made keep their memory */
 	size_t count;
@@ -70,7 +71,6 @@ tk_walk_new(const struct tk_walk_opts *opts, struct tk_walk **out, struct tk_err
 	if (!walk)
 		return tk_err_set(err, TK_ENOMEM, "walk: out of memory");
 	walk->opts = *opts;
-	walk->root_dirfd = -1;
 	rc = tk_walkroots_init(&walk->roots, opts->roots, opts->root_count, err);
 	if (rc != TK_OK) {
 		free(walk);
@@ -86,12 +86,12 @@ tk_walk_free(struct tk_walk *walk)
 	if (!walk)
 		return;
 	for (size_t i = 0; i < walk->made; i++) {
-		tk_fd_cleanup(&walk->levels[i].fd);
+		tk_dirref_drop(&walk->levels[i].dir);
 		tk_dirlist_release(&walk->levels[i].names);
 	}
 	free(walk->levels);
 	tk_walkroots_release(&walk->roots);
-	tk_fd_cleanup(&walk->root_dirfd);
+	tk_dirref_drop(&walk->root_dir);
 	free(walk->root_name);
 	free(walk->path);
 	free(walk);
@@ -163,7 +163,7 @@ walk_slot(struct tk_walk *walk, struct level **out, struct tk_err *err)
 			return tk_err_set(err, TK_ENOMEM, "walk: out of memory");
 		walk->levels = levels;
 		tk_dirlist_init(&levels[walk->made].names);
-		levels[walk->made].fd = -1;
+		levels[walk->made].dir = NULL;
 		if (walk->opts.spill_names)
 			levels[walk->made].names.spill_names = walk->opts.spill_names;
 		walk->made++;
@@ -183,7 +183,7 @@ static void
 walk_limit_open(struct tk_walk *walk)
 {
 	if (walk->count > OPEN_LEVELS && level_may_close(walk, walk->count - 1 - OPEN_LEVELS))
-		tk_fd_cleanup(&walk->levels[walk->count - 1 - OPEN_LEVELS].fd);
+		tk_dirref_drop(&walk->levels[walk->count - 1 - OPEN_LEVELS].dir);
 }
 
 static bool
@@ -203,13 +203,13 @@ static enum tk_rc
 level_open(struct tk_walk *walk, struct level *level, struct tk_err *err)
 {
 	const struct tk_walk_entry *entry = &walk->entry;
+	int fd = tk_open_quiet(entry->parent->fd, entry->name, true);
 	struct tk_stat st;
 	enum tk_rc rc;
 
-	level->fd = tk_open_quiet(entry->parent_dirfd, entry->name, true);
-	if (level->fd < 0)
+	if (fd < 0)
 		return tk_err_errno(err, errno == ELOOP ? TK_ENOENT : tk_fs_rc(), "opening the directory");
-	if ((rc = tk_stat_fd(level->fd, &st, err)) != TK_OK)
+	if ((rc = tk_dirref_new(&fd, &level->dir, err)) != TK_OK || (rc = tk_stat_fd(level->dir->fd, &st, err)) != TK_OK)
 		return rc;
 	/* Another directory under this name was not held against the rules: not this time. */
 	if (st.dev != entry->st.dev || st.ino != entry->st.ino)
@@ -218,9 +218,10 @@ level_open(struct tk_walk *walk, struct level *level, struct tk_err *err)
 	level->ino = st.ino;
 	level->path_len_bytes = entry->path_len_bytes;
 	level->is_base = entry->is_root;
+	level->root_len_bytes = entry->root_len_bytes;
 	level->root_dev = entry->is_root ? st.dev : walk->levels[walk->count - 1].root_dev;
-	level->is_cache = walk->opts.skip_caches && is_cache_dir(level->fd);
-	return tk_dirlist_read(&level->names, level->fd, walk->opts.tmp_dir, err);
+	level->is_cache = walk->opts.skip_caches && is_cache_dir(level->dir->fd);
+	return tk_dirlist_read(&level->names, level->dir->fd, walk->opts.tmp_dir, err);
 }
 
 static enum tk_rc
@@ -234,7 +235,7 @@ walk_enter(struct tk_walk *walk, struct tk_err *err)
 	if ((rc = walk_slot(walk, &level, err)) != TK_OK)
 		return rc;
 	if (level_open(walk, level, &failure) != TK_OK) {
-		tk_fd_cleanup(&level->fd);
+		tk_dirref_drop(&level->dir);
 		return walk_note_failure(walk, walk->entry.path_len_bytes, &failure, err);
 	}
 	walk->count++;
@@ -245,40 +246,42 @@ walk_enter(struct tk_walk *walk, struct tk_err *err)
 }
 
 /* Opens again a level that was closed, through its child. ".." may lead elsewhere when the child was moved. */
-static int
-level_reopen(const struct level *level, int child_fd)
+static enum tk_rc
+level_reopen(struct level *level, const struct tk_dirref *child, struct tk_err *err)
 {
+	int fd = child ? openat(child->fd, "..", O_PATH | O_DIRECTORY | O_CLOEXEC) : -1;
 	struct tk_stat st;
-	int fd = child_fd < 0 ? -1 : openat(child_fd, "..", O_PATH | O_DIRECTORY | O_CLOEXEC);
 
 	if (fd >= 0 && (tk_stat_fd(fd, &st, NULL) != TK_OK || st.dev != level->dev || st.ino != level->ino))
 		tk_fd_cleanup(&fd);
-	return fd;
+	return fd < 0 ? TK_OK : tk_dirref_new(&fd, &level->dir, err);
 }
 
-static void
-walk_leave(struct tk_walk *walk)
+static enum tk_rc
+walk_leave(struct tk_walk *walk, struct tk_err *err)
 {
 	struct level *child = &walk->levels[--walk->count];
+	enum tk_rc rc = TK_OK;
 
 	if (walk->count > 0) {
 		struct level *level = &walk->levels[walk->count - 1];
 
-		if (level->fd < 0)
-			level->fd = level_reopen(level, child->fd);
-		if (level->fd < 0) {
+		if (!level->dir)
+			rc = level_reopen(level, child->dir, err);
+		if (!rc && !level->dir) {
 			/* Lost: what it still had to give is not seen, nor (in turn) that of the closed levels below it. */
 			walk_note(walk, level->path_len_bytes, TK_WALK_VANISHED, NULL);
 			tk_dirlist_clear(&level->names);
 		}
 	}
-	tk_fd_cleanup(&child->fd);
+	tk_dirref_drop(&child->dir);
 	if (walk->count >= KEEP_LEVELS)
 		tk_dirlist_release(&child->names);
 	else
 		tk_dirlist_clear(&child->names);
 	if (walk->opts.spill_names)
 		child->names.spill_names = walk->opts.spill_names;
+	return rc;
 }
 
 /* Is it the next root's turn, before `name` of the deepest level (NULL: that level is done)? */
@@ -347,20 +350,24 @@ walk_root(struct tk_walk *walk, bool *given, struct tk_err *err)
 	const struct tk_walkroot *root = &walk->roots.rows[walk->next_root++];
 	struct tk_walk_entry *entry = &walk->entry;
 	struct tk_err failure;
+	int fd = -1;
 	enum tk_rc rc;
 
 	*given = false;
-	tk_fd_cleanup(&walk->root_dirfd);
+	tk_dirref_drop(&walk->root_dir);
 	free(walk->root_name);
 	walk->root_name = NULL;
 	if ((rc = walk_set_path(walk, 0, root->path, root->path_len_bytes, err)) != TK_OK)
 		return rc;
-	rc = tk_walkroot_open(root, &walk->root_dirfd, &walk->root_name, &failure);
+	rc = tk_walkroot_open(root, &fd, &walk->root_name, &failure);
 	if (rc == TK_OK)
-		rc = tk_stat_at(walk->root_dirfd, walk->root_name, &entry->st, &failure);
+		rc = tk_dirref_new(&fd, &walk->root_dir, &failure);
+	if (rc == TK_OK)
+		rc = tk_stat_at(walk->root_dir->fd, walk->root_name, &entry->st, &failure);
 	if (rc != TK_OK)
 		return walk_note_failure(walk, entry->path_len_bytes, &failure, err);
-	entry->parent_dirfd = walk->root_dirfd;
+	entry->parent = walk->root_dir;
+	entry->root_len_bytes = entry->path_len_bytes;
 	entry->name = walk->root_name;
 	entry->is_root = true;
 	*given = walk_accept(walk);
@@ -383,9 +390,10 @@ walk_child(struct tk_walk *walk, const char *name, bool *given, struct tk_err *e
 		return rc;
 	if (level->is_cache && strcmp(entry->name, cache_tag_name) != 0)
 		return TK_OK;
-	if (tk_stat_at(level->fd, entry->name, &entry->st, &failure) != TK_OK)
+	if (tk_stat_at(level->dir->fd, entry->name, &entry->st, &failure) != TK_OK)
 		return walk_note_failure(walk, entry->path_len_bytes, &failure, err);
-	entry->parent_dirfd = level->fd;
+	entry->parent = level->dir;
+	entry->root_len_bytes = level->root_len_bytes;
 	entry->is_root = false;
 	*given = walk_accept(walk);
 	walk->enter = *given && entry->st.type == TK_FT_DIR;
@@ -410,7 +418,8 @@ tk_walk_next(struct tk_walk *walk, const struct tk_walk_entry **entry, struct tk
 		if (walk->enter && (rc = walk_enter(walk, err)) != TK_OK)
 			return rc;
 		while (walk->count > 0 && !(name = tk_dirlist_peek(&walk->levels[walk->count - 1].names)))
-			walk_leave(walk);
+			if ((rc = walk_leave(walk, err)) != TK_OK)
+				return rc;
 		if ((rc = walk_root_due(walk, name, &due, err)) != TK_OK)
 			return rc;
 		if (!due && !name)

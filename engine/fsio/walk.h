@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #include "engine/base/err.h"
+#include "engine/fsio/dirref.h"
 #include "engine/fsio/exclude.h"
 #include "engine/fsio/fstat.h"
 
@@ -56,7 +57,8 @@ struct tk_walk_opts {
 struct tk_walk_entry {
 	const char *path;          /* NUL-terminated */
 	size_t path_len_bytes;
-	int parent_dirfd;          /* borrowed; name is relative to it */
+	size_t root_len_bytes;     /* the path of the root that it was reached from is so much of its path */
+	struct tk_dirref *parent;  /* borrowed; who wants it for longer holds it. name is relative to it */
 	const char *name;          /* of a root: the last component of its resolved path, or "." */
 	struct tk_stat st;
 	bool is_root;

@@ -125,7 +125,7 @@ leave_out(struct scan *scan, const struct tk_walk_entry *now, const struct tk_en
 
 	note(scan, err->rc == TK_ENOENT ? TK_NOTE_VANISHED : TK_NOTE_UNREADABLE, now->path, err);
 	if (now->st.type == TK_FT_DIR)
-		tk_walk_skip_children(scan->walk);
+		tk_walkahead_skip_children(scan->walk);
 	rc = tk_scan_flush_held(scan, err);
 	if (rc || !old)
 		return rc;
@@ -257,7 +257,7 @@ scan_all(struct scan *scan, struct tk_err *err)
 	for (;;) {
 		if (scan->opts->cancel && atomic_load(scan->opts->cancel))
 			return tk_err_set(err, TK_ECANCELLED, "interrupted");
-		if ((rc = tk_walk_next(scan->walk, &now, err)))
+		if ((rc = tk_walkahead_next(scan->walk, &now, err)))
 			return rc;
 		if (!now)
 			break;
@@ -284,7 +284,7 @@ scan_open(struct scan *scan, struct tk_walk_opts *walk_opts, const struct tk_pag
 	*walk_opts = *opts->walk;
 	walk_opts->on_note = on_walk_note;
 	walk_opts->note_ctx = scan;
-	if ((rc = tk_walk_new(walk_opts, &scan->walk, err)) || (rc = tk_idmap_new(&scan->ids, err)) || (rc = tk_links_new(&scan->links, err)) ||
+	if ((rc = tk_walkahead_new(walk_opts, &scan->walk, err)) || (rc = tk_idmap_new(&scan->ids, err)) || (rc = tk_links_new(&scan->links, err)) ||
 	    (rc = tk_moves_new(opts->catalog, opts->packs, 0, &scan->moves, err)) ||
 	    (rc = tk_oldcursor_open(&scan->old, opts->has_current ? opts->catalog : NULL, opts->packs, err)))
 		return rc;
@@ -300,7 +300,7 @@ scan_close(struct scan *scan)
 	tk_links_cleanup(&scan->links);
 	tk_scan_dirs_release(&scan->dirs);
 	tk_idmap_cleanup(&scan->ids);
-	tk_walk_cleanup(&scan->walk);
+	tk_walkahead_cleanup(&scan->walk);
 	scan->fresh.extents = NULL;           /* borrowed from content or a link's row */
 	scan->fresh.extent_count = 0;
 	tk_entry_release(&scan->fresh);

@@ -2,6 +2,7 @@
 #ifndef TK_JOB_SCAN_CORE_H
 #define TK_JOB_SCAN_CORE_H
 
+#include "engine/fsio/walkahead.h"
 #include "engine/job/links.h"
 #include "engine/job/moves.h"
 #include "engine/job/oldcursor.h"
@@ -27,7 +28,7 @@ struct scan {
 	const struct tk_scan_opts *opts;
 	struct tk_scan_stats *stats;
 	struct tk_trust trust;
-	struct tk_walk *walk;
+	struct tk_walkahead *walk;
 	struct tk_idmap *ids;
 	struct tk_tree *tree;
 	struct tk_links *links;

@@ -151,7 +151,7 @@ tk_scan_make_entry(struct scan *scan, const struct tk_walk_entry *now, const str
 		return tk_err_context(err, rc, "scanning");
 	*st = now->st;
 	if (st->type == TK_FT_REG) {
-		fd = tk_open_quiet(now->parent_dirfd, now->name, false);
+		fd = tk_open_quiet(now->parent->fd, now->name, false);
 		if (fd < 0)
 			return tk_err_errno(err, tk_fs_rc(), "open");
 		if ((rc = find_content(scan, now, fd, old, known, &row, &content, err)))
@@ -162,7 +162,7 @@ tk_scan_make_entry(struct scan *scan, const struct tk_walk_entry *now, const str
 	} else if (st->type != TK_FT_DIR && st->nlink > 1 && (rc = need_row(scan, st, old, known, &row, err))) {
 		return rc;
 	}
-	if ((rc = tk_meta_capture(now->parent_dirfd, now->name, fd, st, scan->ids, &scan->fresh.meta, err)))
+	if ((rc = tk_meta_capture(now->parent->fd, now->name, fd, st, scan->ids, &scan->fresh.meta, err)))
 		return rc;
 	if (content)
 		take_content(scan, content);

@@ -90,7 +90,7 @@ tk_scan_find_known(struct scan *scan, const struct tk_walk_entry *now, const str
 	memset(known, 0, sizeof(*known));
 	if (!scan->opts->has_current || now->st.type != TK_FT_REG || now->st.size_bytes == 0 || (row && row->has_content))
 		return TK_OK;
-	if (!tk_stat_born(now->parent_dirfd, now->name, &born_ns))
+	if (!tk_stat_born(now->parent->fd, now->name, &born_ns))
 		born_ns = INT64_MAX;
 	if ((rc = find_inode(scan, now, old, born_ns, known, err)) || !known->entry)
 		return rc;

@@ -15,7 +15,7 @@
 
 #include "engine/base/buf.h"
 #include "engine/fsio/inoflags.h"
-#include "engine/fsio/walk.h"
+#include "engine/fsio/walkahead.h"
 #include "tests/unit/scratch.h"
 
 struct seen {
@@ -55,7 +55,7 @@ seen_entry(struct seen *seen, const struct tk_walk_entry *entry)
 	struct tk_stat st;
 
 	assert_int_equal(strlen(entry->path), entry->path_len_bytes);
-	assert_int_equal(tk_stat_at(entry->parent_dirfd, entry->name, &st, NULL), TK_OK);
+	assert_int_equal(tk_stat_at(entry->parent->fd, entry->name, &st, NULL), TK_OK);
 	assert_true(st.ino == entry->st.ino);
 	seen->count++;
 	if (entry->path_len_bytes < seen->skip_bytes)
@@ -98,6 +98,26 @@ seen_release(struct seen *seen)
 	tk_buf_release(&seen->notes);
 }
 
+/* The same, by a walk that is ahead. */
+static void
+expect_ahead(struct scratch *scratch, struct tk_walk_opts *opts, const struct seen *want)
+{
+	TK_AUTO(tk_walkahead_cleanup) struct tk_walkahead *ahead = NULL;
+	const struct tk_walk_entry *entry;
+	struct seen seen;
+
+	seen_init(&seen, scratch);
+	opts->note_ctx = &seen;
+	assert_int_equal(tk_walkahead_new(opts, &ahead, NULL), TK_OK);
+	while (tk_walkahead_next(ahead, &entry, NULL) == TK_OK && entry)
+		seen_entry(&seen, entry);
+	assert_int_equal(tk_buf_put_u8(&seen.text, 0, NULL), TK_OK);
+	assert_int_equal(tk_buf_put_u8(&seen.notes, 0, NULL), TK_OK);
+	assert_string_equal((const char *)seen.text.data, (const char *)want->text.data);
+	assert_string_equal((const char *)seen.notes.data, (const char *)want->notes.data);
+	seen_release(&seen);
+}
+
 static void
 expect(struct scratch *scratch, struct tk_walk_opts *opts, const char *text, const char *notes)
 {
@@ -105,6 +125,7 @@ expect(struct scratch *scratch, struct tk_walk_opts *opts, const char *text, con
 
 	seen_init(&seen, scratch);
 	walk_all(&seen, opts);
+	expect_ahead(scratch, opts, &seen);
 	assert_string_equal((const char *)seen.text.data, text);
 	assert_string_equal((const char *)seen.notes.data, notes);
 	seen_release(&seen);

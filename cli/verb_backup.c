@@ -202,6 +202,7 @@ take_policy(const struct run *run, struct tk_backup_opts *opts)
 	/* A site has its time for connecting and as much again to say what it holds. */
 	opts->open_timeout_ms = 2 * longest_ms;
 	opts->linger_ms = policy->linger_ms;
+	opts->reconnect_ms = policy->reconnect_ms;
 }
 
 static enum tk_rc

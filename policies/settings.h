@@ -57,6 +57,7 @@ struct tk_config_policy {
 	char *name;
 	struct tk_config_where where;
 	enum tk_ack_rule ack;
+	int64_t reconnect_ms;          /* for a site whose connection broke; 0: it is not tried again */
 	int64_t linger_ms;             /* for the other sites, once the ack rule is met */
 	enum tk_compression compression;
 	uint64_t level;

@@ -74,6 +74,8 @@ const struct tk_config_key tk_config_key_table[] = {
 
 	POLICY("ack", ack, "any|quorum|all-local|all", TK_KEY_CHOICE, "all-local", 0, 0,
 		"Whose receipts make a run count as protected: any site, more than half of the sites, every local site, every site."),
+	POLICY("reconnect", reconnect_ms, "duration", TK_KEY_DURATION, "1min", 0, DAY_MS,
+		"How long a run tries to reach a site again whose connection broke, as when its daemon is started anew; 0: not at all, it gets the point with the next run."),
 	POLICY("linger", linger_ms, "duration", TK_KEY_DURATION, "15min", 0, 30 * DAY_MS,
 		"How long a run goes on, once its ack rule is met, for the sites that do not have the point yet; what they still lack then goes out with the next run."),
 	POLICY("compression", compression, "zstd|lz4|none", TK_KEY_CHOICE, "zstd", 0, 0,

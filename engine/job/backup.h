@@ -32,6 +32,7 @@ struct tk_backup_opts {
 	const struct tk_site *sites;
 	size_t site_count;
 	int64_t open_timeout_ms;              /* how long to wait for sites before the scan begins */
+	int64_t reconnect_ms;                 /* how long a site whose session broke is tried again; 0: not at all */
 	int64_t linger_ms;                    /* once the ack rule is met, how long the other sites may go on */
 
 	enum tk_codec codec;

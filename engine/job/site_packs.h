@@ -14,6 +14,9 @@ void tk_site_packs_release(struct tk_site_packs *packs);
 /* Sends the pack; flushes when the spool is about to run full. A pack that has left the spool is passed over: the site has fallen behind, and gets it when the
  * point is published. */
 TK_MUST_CHECK enum tk_rc tk_site_packs_send(struct tk_site_packs *packs, struct tk_site_publish *request, size_t item, struct tk_err *err);
+/* Over a new session: what was sent over the one before and not flushed, the site may have lost. What has left the spool is not counted as sent any more. Errors: as
+ * of tk_site_packs_send, and TK_ECANCELLED; it may be called again. */
+TK_MUST_CHECK enum tk_rc tk_site_packs_send_again(struct tk_site_packs *packs, struct tk_site_publish *request, struct tk_err *err);
 /* Makes durable what was sent, and tells the stock. */
 TK_MUST_CHECK enum tk_rc tk_site_packs_flush(struct tk_site_packs *packs, struct tk_site_publish *request, struct tk_err *err);
 

@@ -2,6 +2,14 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
+
+#include "engine/base/clock.h"
+
+/* Between attempts to reach a site again: doubled each time. */
+#define PAUSE_FIRST_MS 100
+#define PAUSE_MAX_MS 8000
+#define LOOK_MS 50
 
 #define BEHIND_TEXT "its vault is older than a receipt or vote it gave: it serves reads only until it is re-admitted"
 
@@ -73,14 +81,14 @@ set_store(struct tk_site_worker *worker, struct tk_store *store)
 	return before;
 }
 
+/* A session with a site that is what it was, and has forgotten nothing. */
 static enum tk_rc
-worker_open(struct tk_site_worker *worker, struct tk_store_state *state, bool *own_promise, struct tk_err *err)
+worker_meet(struct tk_site_worker *worker, struct tk_store_state *state, struct tk_err *err)
 {
 	struct tk_sites *sites = worker->sites;
 	const struct tk_site *site = &sites->opts.sites[worker->index];
 	struct tk_site_marks marks = {0};
 	struct tk_store *store = NULL;
-	struct tk_err why;
 	enum tk_rc rc = site->open(site, &store, err);
 
 	if (rc)
@@ -88,12 +96,24 @@ worker_open(struct tk_site_worker *worker, struct tk_store_state *state, bool *o
 	(void)set_store(worker, store);
 	rc = tk_site_meet(store, sites->opts.domain, sites->opts.journal, site->name, &marks, state, err);
 	pthread_mutex_lock(&sites->lock);
+	tk_site_marks_release(&worker->marks);
 	worker->marks = marks;
 	pthread_mutex_unlock(&sites->lock);
 	if (rc || (rc = pin_site(worker, state, err)))
 		return rc;
-	if (state->read_only)
-		return tk_err_set(err, TK_EBEHIND, BEHIND_TEXT);
+	return state->read_only ? tk_err_set(err, TK_EBEHIND, BEHIND_TEXT) : TK_OK;
+}
+
+static enum tk_rc
+worker_open(struct tk_site_worker *worker, struct tk_store_state *state, bool *own_promise, struct tk_err *err)
+{
+	struct tk_sites *sites = worker->sites;
+	const struct tk_site *site = &sites->opts.sites[worker->index];
+	struct tk_err why;
+	enum tk_rc rc = worker_meet(worker, state, err);
+
+	if (rc)
+		return rc;
 	*own_promise = promised_to_us(worker, state);
 	if (!state->domain_known &&
 	    (rc = worker->store->ops->put_genesis(worker->store, sites->opts.genesis->data, sites->opts.genesis->len_bytes, err)))
@@ -117,7 +137,18 @@ keep_mark(struct tk_site_worker *worker, const struct tk_buf *record, struct tk_
 	return rc;
 }
 
-/* What a site promised before it was set back it does not stand by any more. */
+/* What a site promised before it was set back it does not stand by any more, nor counts what it cannot be asked about. */
+static void
+end_tell(struct tk_site_worker *worker, bool told)
+{
+	pthread_mutex_lock(&worker->sites->lock);
+	worker->report.told = told;
+	worker->telling = false;
+	if (!told)
+		worker->report.has_receipt = worker->report.voted = false;
+	pthread_mutex_unlock(&worker->sites->lock);
+}
+
 static enum tk_rc
 do_tell(struct tk_site_worker *worker, struct tk_site_work *work, struct tk_err *err)
 {
@@ -126,12 +157,8 @@ do_tell(struct tk_site_worker *worker, struct tk_site_work *work, struct tk_err 
 
 	if (!rc && (state.read_only || memcmp(&state.vault_incarnation, &worker->report.state.vault_incarnation, sizeof(state.vault_incarnation)) != 0))
 		rc = tk_err_set(err, TK_EBEHIND, BEHIND_TEXT);
-	pthread_mutex_lock(&worker->sites->lock);
-	worker->report.told = !rc;
-	worker->telling = false;
-	if (rc)
-		worker->report.has_receipt = worker->report.voted = false;
-	pthread_mutex_unlock(&worker->sites->lock);
+	if (!rc)
+		end_tell(worker, true);
 	return rc;
 }
 
@@ -209,7 +236,7 @@ do_catch_up(struct tk_site_worker *worker, struct tk_site_work *work, struct tk_
 
 	for (size_t i = 0; i < count && !rc && !atomic_load(&worker->sites->stop); i++) {
 		if (points[i].at.epoch != work->epoch || points[i].state == TK_POINT_ABANDONED ||
-		    tk_head_compare(&points[i].at, &worker->report.state.head) <= 0)
+		    tk_head_compare(&points[i].at, &worker->caught_up) <= 0)
 			continue;
 		tk_buf_clear(&record);
 		if ((rc = tk_journal_get_point(journal, worker->sites->opts.domain, &points[i].at, &record, err)))
@@ -220,6 +247,8 @@ do_catch_up(struct tk_site_worker *worker, struct tk_site_work *work, struct tk_
 			rc = TK_OK;
 		else if (!rc && !(rc = keep_mark(worker, &given, err)))
 			done++;
+		if (!rc)
+			worker->caught_up = points[i].at;
 	}
 	free(points);
 	tk_site_publish_release(&request);
@@ -230,15 +259,31 @@ do_catch_up(struct tk_site_worker *worker, struct tk_site_work *work, struct tk_
 	return rc;
 }
 
+static void
+add_sent(struct tk_site_worker *worker, uint64_t bytes)
+{
+	pthread_mutex_lock(&worker->sites->lock);
+	worker->report.sent_bytes += bytes;
+	pthread_mutex_unlock(&worker->sites->lock);
+}
+
 static enum tk_rc
 do_pack(struct tk_site_worker *worker, struct tk_site_work *work, struct tk_err *err)
 {
 	struct tk_site_publish request = publish_request(worker);
 	enum tk_rc rc = tk_site_packs_send(&worker->packs, &request, work->item, err);
 
-	pthread_mutex_lock(&worker->sites->lock);
-	worker->report.sent_bytes += request.sent_bytes;
-	pthread_mutex_unlock(&worker->sites->lock);
+	add_sent(worker, request.sent_bytes);
+	return rc;
+}
+
+static enum tk_rc
+send_again(struct tk_site_worker *worker, struct tk_err *err)
+{
+	struct tk_site_publish request = publish_request(worker);
+	enum tk_rc rc = tk_site_packs_send_again(&worker->packs, &request, err);
+
+	add_sent(worker, request.sent_bytes);
 	return rc;
 }
 
@@ -250,9 +295,12 @@ do_flush(struct tk_site_worker *worker, struct tk_err *err)
 	return tk_site_packs_flush(&worker->packs, &request, err);
 }
 
+/* work NULL: a flush. All of it may be done twice: a session may break after the site did it, and before it could say so. */
 static enum tk_rc
 do_work(struct tk_site_worker *worker, struct tk_site_work *work, struct tk_err *err)
 {
+	if (!work)
+		return do_flush(worker, err);
 	switch (work->kind) {
 	case WORK_TELL:
 		return do_tell(worker, work, err);
@@ -266,6 +314,64 @@ do_work(struct tk_site_worker *worker, struct tk_site_work *work, struct tk_err 
 		return do_publish(worker, work, err);
 	}
 	return tk_err_set(err, TK_EINVAL, "unknown work");
+}
+
+/* ---- a session that broke ---- */
+
+/* Nobody waits for the site any more. */
+static bool
+is_over(struct tk_site_worker *worker)
+{
+	bool closing;
+
+	pthread_mutex_lock(&worker->sites->lock);
+	closing = worker->sites->closing;
+	pthread_mutex_unlock(&worker->sites->lock);
+	return closing || atomic_load(&worker->sites->stop);
+}
+
+/* False: it is over. */
+static bool
+pause_for(struct tk_site_worker *worker, int64_t pause_ms)
+{
+	const struct timespec look = {0, LOOK_MS * 1000000L};
+	int64_t until_ns = tk_clock_mono_ns() + pause_ms * 1000000;
+
+	while (!is_over(worker) && tk_clock_mono_ns() < until_ns)
+		(void)nanosleep(&look, NULL);
+	return !is_over(worker);
+}
+
+static enum tk_rc
+reopen(struct tk_site_worker *worker, struct tk_err *err)
+{
+	struct tk_store *before = set_store(worker, NULL);
+	struct tk_store_state state;
+	enum tk_rc rc;
+
+	tk_store_cleanup(&before);
+	if ((rc = worker_meet(worker, &state, err)))
+		return rc;
+	if (memcmp(&state.vault_incarnation, &worker->report.state.vault_incarnation, sizeof(state.vault_incarnation)) != 0)
+		return tk_err_set(err, TK_EBEHIND, BEHIND_TEXT);
+	return is_over(worker) ? tk_err_set(err, TK_ECANCELLED, "interrupted") : send_again(worker, err);
+}
+
+/* A daemon that is started anew, or a network that was away for a moment, costs the run no site. One that does not answer in time is not tried again: it hangs. */
+static enum tk_rc
+work_through(struct tk_site_worker *worker, struct tk_site_work *work, struct tk_err *err)
+{
+	const struct tk_sites_opts *opts = &worker->sites->opts;
+	enum tk_rc rc = do_work(worker, work, err);
+	int64_t give_up_ns = tk_clock_mono_ns() + opts->reconnect_ms * 1000000, pause_ms = PAUSE_FIRST_MS;
+
+	while (rc == TK_EUNREACH && tk_clock_mono_ns() < give_up_ns && pause_for(worker, pause_ms)) {
+		tk_log_event(opts->log, TK_LOG_INFO, "reconnect", "site=%s reason=\"%s\"", opts->sites[worker->index].name, err->text);
+		pause_ms = pause_ms * 2 > PAUSE_MAX_MS ? PAUSE_MAX_MS : pause_ms * 2;
+		if (!(rc = reopen(worker, err)))
+			rc = do_work(worker, work, err);
+	}
+	return rc;
 }
 
 /* Waits for something to do; *work NULL: a flush. False: no more comes. */
@@ -308,6 +414,7 @@ tk_site_worker_main(void *arg)
 		tk_stock_site_up(worker->sites->opts.stock, worker->index);
 	pthread_mutex_lock(&worker->sites->lock);
 	worker->report.state = state;
+	worker->caught_up = state.head;
 	worker->report.own_promise = own_promise;
 	if (alive)
 		worker->report.phase = TK_SITE_OPEN;
@@ -316,8 +423,10 @@ tk_site_worker_main(void *arg)
 		worker_fail(worker, &err);
 	/* A failed worker goes on taking its work, so that nobody waits for it. */
 	while (take_work(worker, &work)) {
-		if (alive && !atomic_load(&worker->sites->stop) && (work ? do_work(worker, work, &err) : do_flush(worker, &err))) {
+		if (alive && !atomic_load(&worker->sites->stop) && work_through(worker, work, &err)) {
 			alive = false;
+			if (work && work->kind == WORK_TELL)
+				end_tell(worker, false);
 			worker_fail(worker, &err);
 		}
 		tk_site_work_free(work);

@@ -30,6 +30,7 @@ struct tk_site_worker {
 	bool started;
 	struct tk_store *store;               /* the worker's own; set under sites->lock, so that it can be aborted */
 	struct tk_site_packs packs;           /* the worker's own */
+	struct tk_head caught_up;             /* the worker's own: the newest older point that the site has */
 
 	/* under sites->lock */
 	struct tk_site_work *first, *last;

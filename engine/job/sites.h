@@ -1,6 +1,6 @@
 /* sites.h -- the writing side of a run: one worker thread a site, each with its own session and its own queue of work.
  *
- * A site that is slow or dead holds back only itself. Work is done in the order it was given: older points first, then packs as they come, then the new point.
+ * A site that is slow or dead holds back only itself. One whose session breaks is tried again for a while, and goes on where it was. Work is done in the order it was given: older points first, then packs as they come, then the new point.
  * Called by the run's thread, except tk_sites_send_pack and tk_sites_flush (any thread). */
 #ifndef TK_JOB_SITES_H
 #define TK_JOB_SITES_H
@@ -23,6 +23,7 @@ struct tk_sites_opts {
 	/* Called by the worker once its session is open: gives the site what `recover` needs of this home. May be NULL; a failure is only logged. */
 	enum tk_rc (*prepare)(void *ctx, const struct tk_site *site, struct tk_store *store, struct tk_err *err);
 	void *prepare_ctx;
+	int64_t reconnect_ms;                 /* how long a site whose session broke is tried again; 0: not at all */
 	const struct tk_log *log;
 };
 

@@ -32,6 +32,17 @@ fault(enum tk_rc rc, const char *what, struct tk_err *err)
 	return rc ? tk_err_set(err, rc, "%s: as asked for", what) : TK_OK;
 }
 
+/* Called before the site is asked (late false) and after it answered. */
+static enum tk_rc
+breaks(struct fault_plan *plan, bool late, struct tk_err *err)
+{
+	unsigned call = late ? atomic_load(&plan->calls) : atomic_fetch_add(&plan->calls, 1) + 1;
+
+	if (call != atomic_load(&plan->break_at) || late != atomic_load(&plan->break_late))
+		return TK_OK;
+	return tk_err_set(err, TK_EUNREACH, "the connection broke: as asked for");
+}
+
 static void
 delay(unsigned ms)
 {
@@ -46,8 +57,10 @@ fs_state(struct tk_store *store, const struct tk_id *domain, const struct tk_buf
 {
 	struct fault_plan *plan = self(store)->plan;
 	unsigned after = atomic_load(&plan->behind_after);
-	enum tk_rc rc = inner(store)->ops->state(inner(store), domain, known, out, err);
+	enum tk_rc rc = breaks(plan, false, err);
 
+	if (rc || (rc = inner(store)->ops->state(inner(store), domain, known, out, err)) || (rc = breaks(plan, true, err)))
+		return rc;
 	out->read_only |= after > 0 && atomic_load(&plan->promises) >= after;
 	return rc;
 }
@@ -72,13 +85,20 @@ fs_put_pack(struct tk_store *store, const struct tk_pack_name *name, int fd, uin
 	enum tk_rc rc = before >= atomic_load(&plan->put_after) ? fault(atomic_load(&plan->put_rc), "put_pack", err) : TK_OK;
 
 	delay(atomic_load(&plan->delay_ms));
-	return rc ? rc : inner(store)->ops->put_pack(inner(store), name, fd, len_bytes, err);
+	if (rc || (rc = breaks(plan, false, err)) || (rc = inner(store)->ops->put_pack(inner(store), name, fd, len_bytes, err)))
+		return rc;
+	return breaks(plan, true, err);
 }
 
 static enum tk_rc
 fs_flush(struct tk_store *store, struct tk_err *err)
 {
-	return inner(store)->ops->flush(inner(store), err);
+	struct fault_plan *plan = self(store)->plan;
+	enum tk_rc rc = breaks(plan, false, err);
+
+	if (rc || (rc = inner(store)->ops->flush(inner(store), err)))
+		return rc;
+	return breaks(plan, true, err);
 }
 
 static enum tk_rc
@@ -103,8 +123,8 @@ fs_publish(struct tk_store *store, const void *record, size_t len_bytes, struct 
 
 	atomic_fetch_add(&plan->publishes, 1);
 	delay(atomic_load(&plan->delay_ms));
-	if (!rc)
-		rc = inner(store)->ops->publish(inner(store), record, len_bytes, receipt, missing, err);
+	if (!rc && !(rc = breaks(plan, false, err)) && !(rc = inner(store)->ops->publish(inner(store), record, len_bytes, receipt, missing, err)))
+		rc = breaks(plan, true, err);
 	atomic_fetch_add(&plan->promises, rc == TK_OK);
 	return !rc && atomic_load(&plan->forge) ? forge(receipt, err) : rc;
 }

@@ -16,6 +16,10 @@ struct fault_plan {
 	atomic_bool forge;                 /* receipts are signed by another key */
 	atomic_uint behind_after;          /* once so many publishes and votes were answered, the vault says that it is behind; 0: never */
 
+	atomic_uint break_at;              /* this call of state, put_pack, flush or publish finds the connection broken; 0: none */
+	atomic_bool break_late;            /* the site does what it was asked, only its answer is lost */
+
+	atomic_uint calls;                 /* of those four */
 	atomic_uint puts, publishes, gets; /* calls that came */
 	atomic_uint promises;              /* answered publishes and votes */
 };

@@ -8,8 +8,8 @@
 #include "tests/unit/tree_kit.h"
 
 struct past {
-	struct tk_head at[20];
-	char *listing[20];
+	struct tk_head at[60];
+	char *listing[60];
 	size_t count;
 };
 
@@ -172,6 +172,57 @@ with_no_site_taking_it_nothing_is_claimed_and_nothing_forks(void **state)
 	forget(&past);
 }
 
+/* Whichever call finds the connection broken, and whether the site still did what it was asked or not, the run goes on with that site over a new one. */
+static void
+a_connection_that_breaks_costs_the_run_no_site(void **state)
+{
+	struct job_box *box = *state;
+	struct fault_plan *plan = &box->sites[1].plan;
+	struct dice dice = {6};
+	struct past past = {0};
+	unsigned broken = 0;
+
+	box->opts.reconnect_ms = 20000;
+	box->receipts_wanted = 2;
+	run(box, &past, 3);
+	for (int late = 0; late < 2; late++) {
+		atomic_store(&plan->break_late, late == 1);
+		/* The first call is that of the opening: who does not answer then is away. */
+		for (unsigned at = 2;; at++) {
+			tree_edit(box->tree, &dice, 6);
+			atomic_store(&plan->calls, 0);
+			atomic_store(&plan->break_at, at);
+			run(box, &past, 3);
+			assert_true(box->result.ack_met);
+			if (atomic_load(&plan->calls) < at)
+				break;
+			broken++;
+		}
+	}
+	/* A pack, a flush and a publish at least, and that the promise still stands, each before and after. */
+	assert_true(broken >= 8);
+	check_all(box, &past, 2);
+	forget(&past);
+}
+
+static void
+without_reconnecting_a_connection_that_breaks_costs_the_site(void **state)
+{
+	struct job_box *box = *state;
+	struct dice dice = {7};
+	struct past past = {0};
+
+	run(box, &past, 3);
+	tree_edit(box->tree, &dice, 6);
+	atomic_store(&box->sites[1].plan.calls, 0);
+	atomic_store(&box->sites[1].plan.break_at, 3);
+	run(box, &past, 1);
+	assert_int_equal(box->result.sites[1].failure.rc, TK_EUNREACH);
+	atomic_store(&box->sites[1].plan.break_at, 0);
+	run(box, &past, 3);
+	forget(&past);
+}
+
 static void
 a_receipt_signed_by_another_key_does_not_count(void **state)
 {
@@ -295,6 +346,8 @@ main(void)
 		cmocka_unit_test_setup_teardown(two_late_sites_catch_up_side_by_side, two_sites, job_teardown),
 		cmocka_unit_test_setup_teardown(one_site_failing_in_any_way_leaves_the_run_to_the_other, two_sites, job_teardown),
 		cmocka_unit_test_setup_teardown(with_no_site_taking_it_nothing_is_claimed_and_nothing_forks, two_sites, job_teardown),
+		cmocka_unit_test_setup_teardown(a_connection_that_breaks_costs_the_run_no_site, two_sites, job_teardown),
+		cmocka_unit_test_setup_teardown(without_reconnecting_a_connection_that_breaks_costs_the_site, two_sites, job_teardown),
 		cmocka_unit_test_setup_teardown(a_receipt_signed_by_another_key_does_not_count, two_sites, job_teardown),
 		cmocka_unit_test_setup_teardown(a_slow_site_is_not_waited_for_once_the_rule_is_met, two_sites, job_teardown),
 		cmocka_unit_test_setup_teardown(a_vault_made_anew_is_not_taken_for_the_old_one, two_sites, job_teardown),

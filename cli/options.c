@@ -39,6 +39,7 @@ const struct tk_option tk_options[TK_OPT_COUNT] = {
 	[TK_OPT_OUTPUT] = {"output", 0, "FILE", NULL, false, false, "Where to write it; default NAME.invite in the home."},
 	[TK_OPT_LISTEN] = {"listen", 0, "ADDRESS:PORT", NULL, true, false,
 		"Where the site's daemon listens: [::1]:7443 for IPv6, port 0 for any; may be repeated; default [::]:7443."},
+	[TK_OPT_FORCE] = {"force", 0, NULL, NULL, false, false, "Do it although something speaks against it; what does is told."},
 	[TK_OPT_VAULT] = {"vault", 0, "DIR", NULL, false, false, "Where the site stores; default vault in its home."},
 };
 
@@ -114,9 +115,15 @@ const struct tk_verb tk_verbs[] = {
 		"Run on the site's machine, with --home of its daemon. NAME is a source's name, or its id. A running daemon closes its sessions at once.", 0, 0, 1, 1,
 		false, tk_verb_site_revoke},
 	{"site readmit", "NAME", "let a site back in that was rolled back or made anew",
-		"On the site's machine, with --home of its daemon, which must be stopped: its vault takes writes again. On the source: the key that the site "
-		"shows next is accepted, for a vault that was made anew. A vault in a directory is readmitted at the source.", 0, 0, 1, 1, false,
-		tk_verb_site_readmit},
+		"A vault that was set back, an old disk or an old snapshot, has forgotten what it promised: it takes what it missed, which every backup brings "
+		"it from the other sites, but gives no receipts and no votes. On the site's machine, with --home of its daemon, which must be stopped, this lets it promise "
+		"again, if what it is known to have promised is there again and it was given everything by enough other sites. A vault in a directory is "
+		"readmitted at the source.\n\n"
+		"On the source, for a site whose vault was made anew: the key that it shows is accepted, if enough other sites answer to tell of what the old "
+		"one promised.\n\n"
+		"With --force it is let in all the same, and what spoke against it is told: points that only this site had acknowledged may be missing from it, "
+		"and a writer that it elected may be unknown to the others.",
+		BIT(FORCE), 0, 1, 1, false, tk_verb_site_readmit},
 	{"site rebuild", "NAME", "make a site's index anew from its files",
 		"Run on the site's machine, with --home of its daemon, which must be stopped; or at the source for a vault in a directory.", 0, 0, 1, 1, false,
 		tk_verb_site_rebuild},

@@ -45,6 +45,7 @@ enum tk_opt {
 	TK_OPT_OUTPUT,
 	TK_OPT_LISTEN,
 	TK_OPT_VAULT,
+	TK_OPT_FORCE,
 	TK_OPT_COUNT,
 };
 

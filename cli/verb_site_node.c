@@ -1,4 +1,4 @@
-/* twinkeep site enrol, revoke, readmit, rebuild: what is done where a site's vault is. */
+/* twinkeep site enrol, revoke, rebuild: what is done where a site's vault is. */
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -9,6 +9,7 @@
 #include "cli/daemon.h"
 #include "cli/home.h"
 #include "cli/paths.h"
+#include "cli/vault_home.h"
 #include "cli/verbs.h"
 #include "engine/catalog/journal.h"
 #include "engine/fsio/openat.h"
@@ -21,15 +22,6 @@
 #define COMM_MAX 64
 #define DAEMON_COMM "twinkeepd\n"
 
-/* Is it the home of a daemon, not of a source? */
-static bool
-is_site_home(const char *home)
-{
-	char path[PATH_MAX];
-
-	return snprintf(path, sizeof(path), "%s/%s", home, TK_SITE_CONFIG_FILE) < (int)sizeof(path) && access(path, F_OK) == 0;
-}
-
 static enum tk_rc
 open_site_home(const struct tk_cli *cli, char home[PATH_MAX], struct tk_config **out, struct tk_err *err)
 {
@@ -37,7 +29,7 @@ open_site_home(const struct tk_cli *cli, char home[PATH_MAX], struct tk_config *
 
 	if (rc)
 		return rc;
-	if (!is_site_home(home))
+	if (!tk_is_site_home(home))
 		return tk_err_set(err, TK_ECONFIG, "%s has no %s: give --home of the site's daemon, at the site", home, TK_SITE_CONFIG_FILE);
 	return tk_daemon_config(home, out, err);
 }
@@ -136,7 +128,7 @@ enrol(const struct tk_cli *cli, struct tk_err *err)
 		return rc;
 	if (strcmp(invite.site_name, name) != 0)
 		return tk_err_set(err, TK_EUSAGE, "the invitation is for site %s, not for %s", invite.site_name, name);
-	joined = is_site_home(home);
+	joined = tk_is_site_home(home);
 	if ((rc = joined ? join_site_home(cli, home, &invite, err) : make_site_home(cli, home, &invite, err)))
 		return rc;
 	tk_out_set(cli->out, "site", tk_json_text(name));
@@ -186,110 +178,6 @@ tk_verb_site_revoke(const struct tk_cli *cli)
 	return revoke_peer(cli, &err) ? tk_out_fail(cli->out, &err) : 0;
 }
 
-/* ---- the vault that a name means: at a site its own, at a source that of a dir: site ---- */
-
-struct vault_home {
-	bool is_source;
-	struct tk_home source;
-	const struct tk_config_site *site;     /* of the source */
-	struct tk_config *config;              /* of the daemon */
-	const char *vault;                     /* path; NULL: it is at a twinkeepd elsewhere */
-};
-
-static void
-vault_home_release(struct vault_home *where)
-{
-	if (where->is_source)
-		tk_home_release(&where->source);
-	tk_config_free(where->config);
-}
-
-static enum tk_rc
-check_vault_name(const char *path, const char *name, struct tk_err *err)
-{
-	TK_AUTO(tk_vault_cleanup) struct tk_vault *vault = NULL;
-	enum tk_rc rc = tk_vault_open(path, TK_VAULT_READ, NULL, &vault, err);
-
-	if (!rc && strcmp(tk_vault_site(vault)->name, name) != 0)
-		rc = tk_err_set(err, TK_EUSAGE, "%s is the vault of site %s, not of %s", path, tk_vault_site(vault)->name, name);
-	return rc;
-}
-
-static enum tk_rc
-find_vault(const struct tk_cli *cli, const char *name, struct vault_home *where, struct tk_err *err)
-{
-	char home[PATH_MAX];
-	enum tk_rc rc = tk_path_absolute(cli->home, home, err);
-
-	if (rc)
-		return rc;
-	if (is_site_home(home)) {
-		if ((rc = tk_daemon_config(home, &where->config, err)) || (rc = check_vault_name(where->config->daemon.vault, name, err)))
-			return rc;
-		where->vault = where->config->daemon.vault;
-		return TK_OK;
-	}
-	where->is_source = true;
-	if ((rc = tk_home_open(cli, &where->source, err)) || (rc = tk_home_find_site(&where->source, name, &where->site, err)))
-		return rc;
-	where->vault = where->site->url.kind == TK_SITE_DIR ? where->site->url.path : NULL;
-	return TK_OK;
-}
-
-static enum tk_rc
-locked_advice(struct tk_err *err, enum tk_rc rc)
-{
-	return rc == TK_ELOCKED ? tk_err_context(err, rc, "stop the twinkeepd of this site, and start it again afterwards") : rc;
-}
-
-/* ---- readmit ---- */
-
-static enum tk_rc
-readmit_vault(const struct tk_cli *cli, const char *path, struct tk_err *err)
-{
-	TK_AUTO(tk_vault_cleanup) struct tk_vault *vault = NULL;
-	enum tk_rc rc = tk_vault_open(path, TK_VAULT_SERVE, cli->log, &vault, err);
-
-	if (rc)
-		return locked_advice(err, rc);
-	return tk_vault_readmit(vault, err);
-}
-
-static enum tk_rc
-readmit(const struct tk_cli *cli, struct vault_home *where, struct tk_err *err)
-{
-	TK_AUTO(tk_journal_cleanup) struct tk_journal *journal = NULL;
-	const char *name = tk_cli_operand(cli, 0);
-	enum tk_rc rc;
-
-	if ((rc = find_vault(cli, name, where, err)) || (where->vault && (rc = readmit_vault(cli, where->vault, err))))
-		return rc;
-	if (where->is_source) {
-		if ((rc = tk_journal_open(where->source.cfg->state_dir, &journal, err)))
-			return rc;
-		rc = tk_journal_forget_site(journal, name, err);
-		/* Nothing known is nothing to forget. */
-		if (rc && rc != TK_ENOENT)
-			return rc;
-	}
-	tk_out_set(cli->out, "readmitted", tk_json_text(name));
-	if (where->vault)
-		tk_out_text(cli->out, "The vault of site %s takes writes again, as a new incarnation.\n", name);
-	if (where->is_source)
-		tk_out_text(cli->out, "The next backup accepts whatever key site %s shows, and gives it what it lacks.\n", name);
-	return TK_OK;
-}
-
-int
-tk_verb_site_readmit(const struct tk_cli *cli)
-{
-	TK_AUTO(vault_home_release) struct vault_home where = {0};
-	struct tk_err err;
-
-	tk_err_clear(&err);
-	return readmit(cli, &where, &err) ? tk_out_fail(cli->out, &err) : 0;
-}
-
 /* ---- rebuild ---- */
 
 /* Under the vault's lock; whoever opens the vault next finds no index and makes it anew, so it does not matter who that is. */
@@ -304,7 +192,7 @@ remove_index(const char *path, struct tk_err *err)
 	if (dirfd < 0)
 		return tk_err_errno(err, TK_EIO, "vault %s", path);
 	if ((rc = tk_lock_file(dirfd, "lock", &lock_fd, err)))
-		return locked_advice(err, tk_err_context(err, rc, "vault %s", path));
+		return tk_vault_home_locked(err, tk_err_context(err, rc, "vault %s", path));
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
 		if (unlinkat(dirfd, names[i], 0) < 0 && errno != ENOENT)
 			return tk_err_errno(err, TK_EIO, "%s/%s", path, names[i]);
@@ -332,14 +220,14 @@ count_points(struct tk_vault *vault, size_t *points, struct tk_err *err)
 }
 
 static enum tk_rc
-rebuild(const struct tk_cli *cli, struct vault_home *where, struct tk_err *err)
+rebuild(const struct tk_cli *cli, struct tk_vault_home *where, struct tk_err *err)
 {
 	TK_AUTO(tk_vault_cleanup) struct tk_vault *vault = NULL;
 	const char *name = tk_cli_operand(cli, 0);
 	size_t points;
 	enum tk_rc rc;
 
-	if ((rc = find_vault(cli, name, where, err)))
+	if ((rc = tk_vault_home_find(cli, name, where, err)))
 		return rc;
 	if (!where->vault)
 		return tk_err_set(err, TK_EUSAGE, "the vault of site %s is not here: run this at the site, with --home of its daemon", name);
@@ -355,7 +243,7 @@ rebuild(const struct tk_cli *cli, struct vault_home *where, struct tk_err *err)
 int
 tk_verb_site_rebuild(const struct tk_cli *cli)
 {
-	TK_AUTO(vault_home_release) struct vault_home where = {0};
+	TK_AUTO(tk_vault_home_release) struct tk_vault_home where = {0};
 	struct tk_err err;
 
 	tk_err_clear(&err);

@@ -7,6 +7,7 @@
 #include "engine/base/clock.h"
 #include "engine/base/fault.h"
 #include "engine/job/backup_core.h"
+#include "engine/job/site_mend.h"
 
 #define NS_PER_MS 1000000LL
 /* Local facts that nothing names any more are swept now and then: marking them all costs a look at every large file. */
@@ -207,6 +208,45 @@ run_all(struct tk_backup *run, struct tk_err *err)
 	return tk_run_step(run, "spool-cleaned", err);
 }
 
+static void
+mend_site(struct tk_backup *run, size_t behind, const bool *open)
+{
+	const struct tk_backup_opts *opts = run->opts;
+	const struct tk_site_mend mend = {.sites = opts->sites, .site_count = opts->site_count, .open = open, .behind = behind, .domain = &opts->domain,
+					  .genesis = opts->genesis, .journal = run->journal, .spool = run->spool, .stock = run->stock,
+					  .cancel = opts->cancel, .log = opts->log};
+	const char *name = opts->sites[behind].name;
+	struct tk_err *failure = &run->result->sites[behind].failure;
+	size_t complete;
+	struct tk_err err;
+
+	if (tk_site_mend(&mend, &complete, &err))
+		(void)tk_err_set(failure, TK_EBEHIND, "its vault was set back and promises nothing, and could not be given what it lacks: %s", err.text);
+	else
+		(void)tk_err_set(failure, TK_EBEHIND, "its vault was set back and promises nothing; it was given what %zu of the other sites hold: let it in, where the vault is, with `twinkeep site readmit %s`",
+				 complete, name);
+	tk_log_event(opts->log, TK_LOG_INFO, "mend", "site=%s result=\"%s\"", name, failure->text);
+}
+
+/* A site that was set back gets what the others hold with every run, so that an operator finds it ready to be let in. */
+static void
+mend_sites(struct tk_backup *run)
+{
+	size_t count = run->opts->site_count;
+	bool *open = calloc(count + 1, sizeof(*open));
+
+	for (size_t i = 0; open && i < count; i++) {
+		struct tk_site_report report;
+
+		tk_sites_report(run->sites, i, &report);
+		open[i] = report.phase == TK_SITE_OPEN;
+	}
+	for (size_t i = 0; open && i < count; i++)
+		if (run->result->sites[i].failure.rc == TK_EBEHIND)
+			mend_site(run, i, open);
+	free(open);
+}
+
 /* *damaged: the cached pages turned out to be of no use; a run that distrusts them makes them anew. */
 static enum tk_rc
 run_once(const struct tk_backup_opts *opts, struct tk_backup_result *result, bool distrust_catalog, bool *damaged, struct tk_err *err)
@@ -227,6 +267,8 @@ run_once(const struct tk_backup_opts *opts, struct tk_backup_result *result, boo
 		tk_sites_stop(run.sites);
 		tk_run_take_reports(&run);
 	}
+	if (run.sites && !run.opts->dry_run && rc != TK_EFENCED && rc != TK_ECANCELLED)
+		mend_sites(&run);
 	*damaged = rc == TK_ECORRUPT && run.has_current && result->point.epoch == 0;
 	run_close(&run);
 	return rc;

@@ -11,7 +11,7 @@
 #define PAUSE_MAX_MS 8000
 #define LOOK_MS 50
 
-#define BEHIND_TEXT "its vault is older than a receipt or vote it gave: it serves reads only until it is re-admitted"
+#define BEHIND_TEXT "its vault is older than a receipt or vote it gave: it promises nothing until it is re-admitted"
 
 void
 tk_site_work_free(struct tk_site_work *work)

@@ -66,7 +66,7 @@ tk_marks_decode(const void *bytes, size_t len_bytes, struct tk_marks *out, struc
 	uint64_t count;
 	enum tk_rc rc = TK_OK;
 
-	out->count = 0;
+	out->count = out->asked_count = 0;
 	tk_cursor_init(&cur, bytes, len_bytes);
 	tk_cursor_copy(&cur, magic, sizeof(magic));
 	if (tk_cursor_ok(&cur) && memcmp(magic, marks_magic, sizeof(magic)) != 0)
@@ -81,6 +81,9 @@ tk_marks_decode(const void *bytes, size_t len_bytes, struct tk_marks *out, struc
 		if (tk_cursor_ok(&cur))
 			rc = tk_mark_decode(record, record_bytes, &out->mark[out->count++], err);
 	}
+	count = tk_cursor_uv_max(&cur, TK_MARKS_MAX);
+	while (out->asked_count < count && tk_cursor_ok(&cur))
+		tk_record_id(&cur, &out->asked[out->asked_count++]);
 	return rc ? rc : tk_cursor_end(&cur, "list of marks", err);
 }
 
@@ -96,6 +99,9 @@ tk_marks_encode(const struct tk_marks *marks, struct tk_buf *out, struct tk_err 
 	tk_writer_uv(&w, marks->count);
 	for (size_t i = 0; i < marks->count; i++)
 		tk_writer_bytes(&w, marks->mark[i].record.data, marks->mark[i].record.len_bytes);
+	tk_writer_uv(&w, marks->asked_count);
+	for (size_t i = 0; i < marks->asked_count; i++)
+		tk_writer_id(&w, &marks->asked[i]);
 	return tk_writer_end(&w);
 }
 
@@ -130,5 +136,17 @@ tk_marks_add(struct tk_marks *marks, const struct tk_mark *mark)
 	if (marks->count == TK_MARKS_MAX)
 		return false;
 	marks->mark[marks->count++] = *mark;
+	return true;
+}
+
+bool
+tk_marks_add_asked(struct tk_marks *marks, const struct tk_id *site)
+{
+	for (size_t i = 0; i < marks->asked_count; i++)
+		if (memcmp(&marks->asked[i], site, sizeof(*site)) == 0)
+			return false;
+	if (marks->asked_count == TK_MARKS_MAX)
+		return false;
+	marks->asked[marks->asked_count++] = *site;
 	return true;
 }

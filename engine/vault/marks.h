@@ -25,6 +25,8 @@ TK_MUST_CHECK enum tk_rc tk_mark_decode(const void *record, size_t len_bytes, st
 struct tk_marks {
 	struct tk_mark mark[TK_MARKS_MAX];
 	size_t count;
+	struct tk_id asked[TK_MARKS_MAX];      /* sites that a vault which is behind was given everything of, marks and points, since it knows that it is */
+	size_t asked_count;
 };
 /* For TK_AUTO, on a pointer from malloc. */
 void tk_marks_free(struct tk_marks **marks);
@@ -34,5 +36,7 @@ TK_MUST_CHECK enum tk_rc tk_marks_decode(const void *bytes, size_t len_bytes, st
 TK_MUST_CHECK enum tk_rc tk_marks_encode(const struct tk_marks *marks, struct tk_buf *out, struct tk_err *err);
 /* Keeps the newest of each site: by number within an incarnation, else by the site's clock. True when *mark went in; a full list takes no further site. */
 bool tk_marks_add(struct tk_marks *marks, const struct tk_mark *mark);
+/* True when the site was not among those asked, and there was room for it. */
+bool tk_marks_add_asked(struct tk_marks *marks, const struct tk_id *site);
 
 #endif

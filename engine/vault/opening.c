@@ -4,16 +4,35 @@
 
 #include "engine/vault/recordio.h"
 
+/* Is so many of those that count among them that the others could not have met the ack rule? */
+static bool
+touches_every_ack(const struct tk_site_set *set, const bool *chosen)
+{
+	size_t counting = 0;
+
+	for (size_t i = 0; i < set->count; i++)
+		counting += chosen[i] && set->sites[i].counts;
+	return counting >= set->least;
+}
+
 bool
 tk_site_set_suffices(const struct tk_site_set *set, const bool *voted)
 {
-	size_t votes = 0, counting = 0;
+	size_t votes = 0;
 
-	for (size_t i = 0; i < set->count; i++) {
+	for (size_t i = 0; i < set->count; i++)
 		votes += voted[i];
-		counting += voted[i] && set->sites[i].counts;
-	}
-	return votes * 2 > set->count && counting >= set->least;
+	return votes * 2 > set->count && touches_every_ack(set, voted);
+}
+
+bool
+tk_site_set_leaves_nothing(const struct tk_site_set *set, const bool *asked)
+{
+	bool others[TK_SITE_SET_MAX];
+
+	for (size_t i = 0; i < set->count; i++)
+		others[i] = !asked[i];
+	return touches_every_ack(set, asked) && !tk_site_set_suffices(set, others);
 }
 
 enum tk_rc

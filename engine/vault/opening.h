@@ -23,6 +23,10 @@ struct tk_site_set {
 /* voted: by the set's sites. */
 bool tk_site_set_suffices(const struct tk_site_set *set, const bool *voted);
 
+/* A site that forgot what it promised asked these (by the set's sites): could those that it did not ask, itself among them, not have met the ack rule, nor have
+ * elected a writer? Then whatever it promised that counted, one of those asked had a part in. */
+bool tk_site_set_leaves_nothing(const struct tk_site_set *set, const bool *asked);
+
 /* Grant and votes are the signed records as they are, borrowed. */
 struct tk_opening {
 	struct tk_bytes grant;

@@ -57,7 +57,7 @@ struct tk_store_ops {
 					     struct tk_err *err);
 	/* Waits until every pack sent is durable at the site (name, data and directory). */
 	TK_MUST_CHECK enum tk_rc (*flush)(struct tk_store *store, struct tk_err *err);
-	/* Publishes a point record. On TK_OK the point is durable and *receipt holds the signed receipt record. The same record
+	/* Publishes a point record. TK_EBEHIND: the point is durable, but the vault, being behind, gives no receipt. On TK_OK the point is durable and *receipt holds the signed receipt record. The same record
 	 * again gives a receipt again. TK_EMISSING: *missing names packs that must be sent first (caller releases). TK_EFENCED: the site promised
 	 * a later epoch. TK_ECONFLICT: another point is known under this (epoch, sequence). */
 	TK_MUST_CHECK enum tk_rc (*publish)(struct tk_store *store, const void *record, size_t len_bytes, struct tk_buf *receipt,

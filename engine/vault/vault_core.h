@@ -6,6 +6,7 @@
 
 #include "engine/vault/driver.h"
 #include "engine/vault/marks.h"
+#include "engine/vault/opening.h"
 #include "engine/vault/vault.h"
 #include "engine/vault/vault_file.h"
 #include "engine/vault/vault_index.h"
@@ -59,14 +60,20 @@ struct tk_vault {
 	bool behind;
 };
 
-/* TK_OK when the vault may be written: served here, and not behind. */
+/* TK_OK when the vault may store what others bring: served here. One that is behind catches up so; it promises nothing. */
+TK_MUST_CHECK enum tk_rc tk_vault_storable(struct tk_vault *vault, struct tk_err *err);
+/* TK_OK when the vault may promise, and drop: served here, and not behind. */
 TK_MUST_CHECK enum tk_rc tk_vault_writable(struct tk_vault *vault, struct tk_err *err);
+bool tk_vault_is_behind(struct tk_vault *vault);
 /* The vault was rolled back: durable marker first, then every write is refused. */
 TK_MUST_CHECK enum tk_rc tk_vault_set_behind(struct tk_vault *vault, const char *why, struct tk_err *err);
 /* The next number of a receipt or vote, and the incarnation that gives it. */
 uint64_t tk_vault_next_counter(struct tk_vault *vault, struct tk_id *incarnation);
 /* Numbers up to this one were given. */
 void tk_vault_counter_given(struct tk_vault *vault, uint64_t counter);
+
+/* A new incarnation, after the present one and `more` of the vault's own that it did not know of; then it is not behind any more. Durable. */
+TK_MUST_CHECK enum tk_rc tk_vault_new_incarnation(struct tk_vault *vault, const struct tk_id *more, size_t more_count, struct tk_err *err);
 
 /* "<directory>/<hex of id>[/tail]" into path[TK_VFILE_PATH_MAX]. */
 void tk_vault_id_path(char path[TK_VFILE_PATH_MAX], const char *directory, const struct tk_id *id, const char *tail);
@@ -109,6 +116,8 @@ TK_MUST_CHECK enum tk_rc tk_vread_grant(struct tk_vault *vault, const struct tk_
 /* The names in one of a domain's directories ("points", "receipts", "votes", "grants"). */
 TK_MUST_CHECK enum tk_rc tk_vread_list(struct tk_vault *vault, const struct tk_id *domain, const char *directory, struct tk_vfile_list *out,
 				       struct tk_err *err);
+/* The site set of the newest epoch that a stored point opens; TK_ENOENT: there is none. */
+TK_MUST_CHECK enum tk_rc tk_vread_site_set(struct tk_vault *vault, const struct tk_id *domain, struct tk_site_set *out, struct tk_err *err);
 /* "domains/<hex>/<directory>/<name>" */
 void tk_vrecord_path(char path[TK_VFILE_PATH_MAX], const struct tk_id *domain, const char *directory, const char *name);
 
@@ -130,6 +139,13 @@ TK_MUST_CHECK enum tk_rc tk_vmarks_shown(struct tk_vault *vault, const struct tk
 /* The marks kept for a domain: *bytes holds what they borrow from. None is TK_OK. */
 TK_MUST_CHECK enum tk_rc tk_vmarks_load(struct tk_vault *vault, const struct tk_id *domain, struct tk_buf *bytes, struct tk_marks *out,
 					struct tk_err *err);
+/* The vault is about to be let in: drops its own promises, and which sites were asked. */
+TK_MUST_CHECK enum tk_rc tk_vmarks_settle(struct tk_vault *vault, const struct tk_id *domain, struct tk_err *err);
+/* A promise of this vault's own? */
+bool tk_vmark_is_own(const struct tk_vault *vault, const struct tk_mark *mark);
+
+/* vault_vote.c: puts a vote's record in its place. */
+TK_MUST_CHECK enum tk_rc tk_vvote_store(struct tk_vault *vault, const struct tk_id *domain, uint64_t epoch, struct tk_bytes record, struct tk_err *err);
 
 /* vault_pack.c: header and footer of a stored pack, checked. TK_ENOENT, TK_ECORRUPT. */
 TK_MUST_CHECK enum tk_rc tk_vpack_index(struct tk_vault *vault, const struct tk_pack_name *name, struct tk_pack_index **out, struct tk_err *err);

@@ -330,6 +330,21 @@ tk_vindex_put_point(struct tk_vindex *index, const struct tk_point_row *row, str
 	return tk_stmt_run(&stmt, err);
 }
 
+enum tk_rc
+tk_vindex_drop_point(struct tk_vindex *index, const struct tk_id *domain, uint64_t epoch, uint64_t sequence, struct tk_err *err)
+{
+	HOLD(index);
+	TK_AUTO(tk_stmt_cleanup) struct tk_stmt stmt = {0};
+	enum tk_rc rc = tk_stmt_prepare(index->db, "DELETE FROM point WHERE domain = ? AND epoch = ? AND sequence = ?", &stmt, err);
+
+	if (rc)
+		return rc;
+	tk_stmt_bind_blob(&stmt, 1, domain->b, sizeof(domain->b));
+	tk_stmt_bind_int64(&stmt, 2, (int64_t)epoch);
+	tk_stmt_bind_int64(&stmt, 3, (int64_t)sequence);
+	return tk_stmt_run(&stmt, err);
+}
+
 #define POINT_COLUMNS "SELECT epoch, sequence, id, counter, received_ns, complete FROM point WHERE domain = ?"
 
 static void

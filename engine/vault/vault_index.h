@@ -67,6 +67,8 @@ TK_MUST_CHECK enum tk_rc tk_vindex_each_pack(struct tk_vindex *index, enum tk_rc
 					     void *ctx, struct tk_err *err);
 
 TK_MUST_CHECK enum tk_rc tk_vindex_put_point(struct tk_vindex *index, const struct tk_point_row *row, struct tk_err *err);
+TK_MUST_CHECK enum tk_rc tk_vindex_drop_point(struct tk_vindex *index, const struct tk_id *domain, uint64_t epoch, uint64_t sequence,
+					      struct tk_err *err);
 /* The point of this (epoch, sequence); TK_ENOENT. */
 TK_MUST_CHECK enum tk_rc tk_vindex_point(struct tk_vindex *index, const struct tk_id *domain, uint64_t epoch, uint64_t sequence,
 					 struct tk_point_row *row, struct tk_err *err);

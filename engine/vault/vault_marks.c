@@ -11,8 +11,8 @@ same_id(const struct tk_id *a, const struct tk_id *b)
 	return memcmp(a->b, b->b, sizeof(a->b)) == 0;
 }
 
-static bool
-is_own(const struct tk_vault *vault, const struct tk_mark *mark)
+bool
+tk_vmark_is_own(const struct tk_vault *vault, const struct tk_mark *mark)
 {
 	return same_id(&mark->site, &vault->site.site_id) && memcmp(mark->site_key, vault->site.site_key, sizeof(mark->site_key)) == 0;
 }
@@ -103,7 +103,7 @@ tk_vmarks_load(struct tk_vault *vault, const struct tk_id *domain, struct tk_buf
 	struct tk_err why;
 	enum tk_rc rc;
 
-	out->count = 0;
+	out->count = out->asked_count = 0;
 	marks_path(path, domain);
 	rc = tk_vfile_get(vault->root_fd, path, TK_RECORD_MAX, bytes, &why);
 	if (!rc)
@@ -111,7 +111,7 @@ tk_vmarks_load(struct tk_vault *vault, const struct tk_id *domain, struct tk_buf
 	if (rc == TK_ECORRUPT) {
 		/* What others know of others: they will tell it again. */
 		tk_log_event(vault->log, TK_LOG_ERROR, "marks-damaged", "error=%s", why.text);
-		out->count = 0;
+		out->count = out->asked_count = 0;
 	}
 	if (!rc || rc == TK_ECORRUPT || rc == TK_ENOENT)
 		return TK_OK;
@@ -120,28 +120,62 @@ tk_vmarks_load(struct tk_vault *vault, const struct tk_id *domain, struct tk_buf
 	return rc;
 }
 
+/* With marks_lock held. */
+static enum tk_rc
+put(struct tk_vault *vault, const struct tk_id *domain, const struct tk_marks *marks, struct tk_err *err)
+{
+	TK_AUTO(tk_buf_release) struct tk_buf bytes = {0};
+	char path[TK_VFILE_PATH_MAX];
+	enum tk_rc rc = tk_marks_encode(marks, &bytes, err);
+
+	marks_path(path, domain);
+	return rc ? rc : tk_vfile_put(vault->root_fd, path, bytes.data, bytes.len_bytes, "marks", err);
+}
+
 /* Adds marks of one domain to what is kept for it, if they say more. */
 static enum tk_rc
-keep(struct tk_vault *vault, const struct tk_id *domain, const struct tk_mark *const *fresh, size_t count, struct tk_err *err)
+keep(struct tk_vault *vault, const struct tk_id *domain, const struct tk_mark *const *fresh, size_t count, const struct tk_id *asked,
+     size_t asked_count, struct tk_err *err)
 {
 	TK_AUTO(tk_buf_release) struct tk_buf stored = {0};
-	TK_AUTO(tk_buf_release) struct tk_buf bytes = {0};
 	TK_AUTO(tk_marks_free) struct tk_marks *marks = malloc(sizeof(*marks));
-	char path[TK_VFILE_PATH_MAX];
 	bool changed = false;
 	enum tk_rc rc;
 
 	if (!marks)
 		return tk_err_set(err, TK_ENOMEM, "no memory for marks");
-	marks_path(path, domain);
 	(void)pthread_mutex_lock(&vault->marks_lock);
 	rc = tk_vmarks_load(vault, domain, &stored, marks, err);
 	for (size_t i = 0; i < count && !rc; i++)
 		changed |= tk_marks_add(marks, fresh[i]);
+	for (size_t i = 0; i < asked_count && !rc; i++)
+		changed |= tk_marks_add_asked(marks, &asked[i]);
 	if (!rc && changed)
-		rc = tk_marks_encode(marks, &bytes, err);
-	if (!rc && changed)
-		rc = tk_vfile_put(vault->root_fd, path, bytes.data, bytes.len_bytes, "marks", err);
+		rc = put(vault, domain, marks, err);
+	(void)pthread_mutex_unlock(&vault->marks_lock);
+	return rc;
+}
+
+enum tk_rc
+tk_vmarks_settle(struct tk_vault *vault, const struct tk_id *domain, struct tk_err *err)
+{
+	TK_AUTO(tk_buf_release) struct tk_buf stored = {0};
+	TK_AUTO(tk_marks_free) struct tk_marks *marks = malloc(sizeof(*marks));
+	size_t shown, kept = 0;
+	enum tk_rc rc;
+
+	if (!marks)
+		return tk_err_set(err, TK_ENOMEM, "no memory for marks");
+	(void)pthread_mutex_lock(&vault->marks_lock);
+	rc = tk_vmarks_load(vault, domain, &stored, marks, err);
+	shown = marks->count + marks->asked_count;
+	for (size_t i = 0; i < marks->count; i++)
+		if (!tk_vmark_is_own(vault, &marks->mark[i]))
+			marks->mark[kept++] = marks->mark[i];
+	marks->count = kept;
+	marks->asked_count = 0;
+	if (!rc && kept < shown)
+		rc = put(vault, domain, marks, err);
 	(void)pthread_mutex_unlock(&vault->marks_lock);
 	return rc;
 }
@@ -157,21 +191,21 @@ go_behind(struct tk_vault *vault, const struct tk_mark *mark, struct tk_err *err
 		       mark->is_vote ? "vote" : "receipt", hex, (unsigned long long)mark->at.epoch, (unsigned long long)mark->at.sequence,
 		       (unsigned long long)mark->counter);
 	rc = tk_vault_set_behind(vault, why, err);
-	return rc ? rc : keep(vault, &mark->domain, &mark, 1, err);
+	return rc ? rc : keep(vault, &mark->domain, &mark, 1, NULL, 0, err);
 }
 
 enum tk_rc
 tk_vmarks_shown(struct tk_vault *vault, const struct tk_id *domain, const struct tk_marks *shown, bool keep_others, struct tk_err *err)
 {
 	const struct tk_mark *others[TK_MARKS_MAX];
-	size_t count = 0;
+	size_t count = 0, asked_count = 0;
 	enum tk_rc rc = TK_OK;
 
 	for (size_t i = 0; i < shown->count && !rc; i++) {
 		const struct tk_mark *mark = &shown->mark[i];
 		bool known = true;
 
-		if (is_own(vault, mark)) {
+		if (tk_vmark_is_own(vault, mark)) {
 			rc = knows(vault, mark, &known, err);
 			if (!rc && !known)
 				rc = go_behind(vault, mark, err);
@@ -179,5 +213,8 @@ tk_vmarks_shown(struct tk_vault *vault, const struct tk_id *domain, const struct
 			others[count++] = mark;
 		}
 	}
-	return rc || count == 0 ? rc : keep(vault, domain, others, count, err);
+	/* Whom a vault asked matters only while it is behind, and only from then on. */
+	if (keep_others && tk_vault_is_behind(vault))
+		asked_count = shown->asked_count;
+	return rc || count + asked_count == 0 ? rc : keep(vault, domain, others, count, shown->asked, asked_count, err);
 }

@@ -164,3 +164,25 @@ tk_vread_grant(struct tk_vault *vault, const struct tk_id *domain, const char *n
 	}
 	return rc ? tk_err_context(err, rc, "grant %s", name) : TK_OK;
 }
+
+enum tk_rc
+tk_vread_site_set(struct tk_vault *vault, const struct tk_id *domain, struct tk_site_set *out, struct tk_err *err)
+{
+	struct tk_vfile_list names;
+	bool found = false;
+	enum tk_rc rc = tk_vread_list(vault, domain, "points", &names, err);
+
+	for (size_t i = names.count; i > 0 && !rc && !found; i--) {
+		TK_AUTO(tk_point_release) struct tk_point point = {0};
+		struct tk_opening opening;
+
+		/* One that is damaged says nothing. */
+		if (tk_vread_point(vault, domain, names.names[i - 1], &point, NULL, NULL) || point.opening.len_bytes == 0)
+			continue;
+		rc = tk_opening_decode(point.opening.data, point.opening.len_bytes, &opening, err);
+		*out = opening.set;
+		found = true;
+	}
+	tk_vfile_list_release(&names);
+	return rc || found ? rc : tk_err_set(err, TK_ENOENT, "no point opens an epoch");
+}

@@ -377,19 +377,31 @@ tk_vault_id_path(char path[TK_VFILE_PATH_MAX], const char *directory, const stru
 	(void)snprintf(path, TK_VFILE_PATH_MAX, "%s/%s%s%s", directory, hex, tail ? "/" : "", tail ? tail : "");
 }
 
-enum tk_rc
-tk_vault_writable(struct tk_vault *vault, struct tk_err *err)
+bool
+tk_vault_is_behind(struct tk_vault *vault)
 {
 	bool behind;
 
-	if (vault->mode != TK_VAULT_SERVE)
-		return tk_err_set(err, TK_EINVAL, "vault %s was opened for reading", vault->path);
 	(void)pthread_mutex_lock(&vault->counter_lock);
 	behind = vault->behind;
 	(void)pthread_mutex_unlock(&vault->counter_lock);
-	if (behind)
-		return tk_err_set(err, TK_EBEHIND, "vault %s is older than a receipt it gave: it serves reads until it is re-admitted", vault->path);
-	return TK_OK;
+	return behind;
+}
+
+enum tk_rc
+tk_vault_storable(struct tk_vault *vault, struct tk_err *err)
+{
+	return vault->mode == TK_VAULT_SERVE ? TK_OK : tk_err_set(err, TK_EINVAL, "vault %s was opened for reading", vault->path);
+}
+
+enum tk_rc
+tk_vault_writable(struct tk_vault *vault, struct tk_err *err)
+{
+	enum tk_rc rc = tk_vault_storable(vault, err);
+
+	if (!rc && tk_vault_is_behind(vault))
+		rc = tk_err_set(err, TK_EBEHIND, "vault %s is older than a promise it gave: it promises nothing until it is re-admitted", vault->path);
+	return rc;
 }
 
 enum tk_rc
@@ -428,29 +440,32 @@ tk_vault_counter_given(struct tk_vault *vault, uint64_t counter)
 }
 
 static enum tk_rc
-readmit_locked(struct tk_vault *vault, struct tk_err *err)
+new_incarnation_locked(struct tk_vault *vault, const struct tk_id *more, size_t more_count, struct tk_err *err)
 {
-	struct tk_id *former = calloc(vault->former_count + 1, sizeof(*former));
+	size_t count = 1 + more_count + vault->former_count;
+	struct tk_id *former = calloc(count, sizeof(*former));
 	struct tk_id fresh;
 	enum tk_rc rc;
 
 	if (!former)
 		return tk_err_set(err, TK_ENOMEM, "no memory for incarnations");
 	former[0] = vault->incarnation;
+	if (more_count > 0)
+		memcpy(former + 1, more, more_count * sizeof(*former));
 	if (vault->former_count > 0)
-		memcpy(former + 1, vault->former, vault->former_count * sizeof(*former));
+		memcpy(former + 1 + more_count, vault->former, vault->former_count * sizeof(*former));
 	rc = tk_random_bytes(fresh.b, sizeof(fresh.b), err);
 	if (!rc)
-		rc = write_incarnation(vault->root_fd, &fresh, former, vault->former_count + 1, err);
+		rc = write_incarnation(vault->root_fd, &fresh, former, count, err);
 	if (rc) {
 		free(former);
 		return rc;
 	}
 	free(vault->former);
 	vault->former = former;
-	vault->former_count++;
+	vault->former_count = count;
 	vault->incarnation = fresh;
-	/* The marker goes last: before that, whatever happens, nothing is written. */
+	/* The marker goes last: before that, whatever happens, nothing is promised. */
 	rc = tk_vfile_remove(vault->root_fd, "behind", err);
 	if (!rc)
 		vault->behind = false;
@@ -458,15 +473,12 @@ readmit_locked(struct tk_vault *vault, struct tk_err *err)
 }
 
 enum tk_rc
-tk_vault_readmit(struct tk_vault *vault, struct tk_err *err)
+tk_vault_new_incarnation(struct tk_vault *vault, const struct tk_id *more, size_t more_count, struct tk_err *err)
 {
-	enum tk_rc rc = TK_OK;
+	enum tk_rc rc;
 
-	if (vault->mode != TK_VAULT_SERVE)
-		return tk_err_set(err, TK_EINVAL, "vault %s was opened for reading", vault->path);
 	(void)pthread_mutex_lock(&vault->counter_lock);
-	if (vault->behind)
-		rc = readmit_locked(vault, err);
+	rc = new_incarnation_locked(vault, more, more_count, err);
 	(void)pthread_mutex_unlock(&vault->counter_lock);
 	return rc;
 }

@@ -167,7 +167,7 @@ enum tk_rc
 tk_vault_pack_begin(struct tk_vault *vault, const struct tk_pack_name *name, uint64_t len_bytes, struct tk_vault_pack **out, struct tk_err *err)
 {
 	TK_AUTO(tk_vault_pack_cleanup) struct tk_vault_pack *pack = NULL;
-	enum tk_rc rc = tk_vault_writable(vault, err);
+	enum tk_rc rc = tk_vault_storable(vault, err);
 
 	if (rc)
 		return rc;

@@ -121,13 +121,14 @@ check_writer(const struct tk_point *point, const struct tk_grant *grant, struct 
 	return TK_OK;
 }
 
+/* A vault that is behind takes in what it missed, of older epochs too: the receipt that it withholds would say which epoch it has promised by then. */
 static enum tk_rc
-check_epoch(const struct tk_vdomain *domain, const struct tk_point *point, struct tk_err *err)
+check_epoch(struct tk_vault *vault, const struct tk_vdomain *domain, const struct tk_point *point, struct tk_err *err)
 {
 	/* File names and the index hold no more; neither does any writer ever come there. */
 	if (point->at.epoch == 0 || point->at.epoch > UINT32_MAX || point->at.sequence == 0 || point->at.sequence > INT64_MAX)
 		return tk_err_set(err, TK_EINVAL, "epoch or sequence is out of range");
-	if (point->at.epoch < domain->promised_epoch)
+	if (point->at.epoch < domain->promised_epoch && !tk_vault_is_behind(vault))
 		return tk_err_set(err, TK_EFENCED, "epoch %llu is over: this site has promised epoch %llu", (unsigned long long)point->at.epoch,
 			(unsigned long long)domain->promised_epoch);
 	if (point->at.epoch == domain->promised_epoch && memcmp(point->grant.b, domain->promised_grant.b, sizeof(point->grant.b)) != 0)
@@ -177,8 +178,10 @@ promise(struct tk_vault *vault, struct tk_vdomain *domain, const struct tk_point
 		rc = commit_rows(vault, trace, &row, err);
 	if (rc)
 		return rc;
-	domain->promised_epoch = point->at.epoch;
-	domain->promised_grant = point->grant;
+	if (domain->promised_epoch <= point->at.epoch) {
+		domain->promised_epoch = point->at.epoch;
+		domain->promised_grant = point->grant;
+	}
 	if (tk_head_compare(&domain->head, &point->at) < 0)
 		domain->head = point->at;
 	tk_vdomain_promise_end(vault, domain);
@@ -231,9 +234,22 @@ complete_again(struct tk_vault *vault, struct tk_vdomain *domain, const struct t
 	return rc;
 }
 
-/* The stored receipt. One that was damaged since is given anew, under the epoch that is promised by now. */
+/* Was the receipt given as the vault that this one is now? What a former incarnation wrote it may have withheld, being behind, or have forgotten since. */
+static bool
+is_present(struct tk_vault *vault, const struct tk_receipt *receipt)
+{
+	bool present;
+
+	(void)pthread_mutex_lock(&vault->counter_lock);
+	present = memcmp(&receipt->vault_incarnation, &vault->incarnation, sizeof(vault->incarnation)) == 0;
+	(void)pthread_mutex_unlock(&vault->counter_lock);
+	return present;
+}
+
+/* The stored receipt. One that is damaged, lost, or a former incarnation's is given anew, under the epoch that is promised by now. */
 static enum tk_rc
-receipt_again(struct tk_vault *vault, struct tk_vdomain *domain, const struct tk_point *point, struct tk_buf *receipt, struct tk_err *err)
+receipt_again(struct tk_vault *vault, struct tk_vdomain *domain, const struct tk_point *point, const struct tk_buf *record, struct tk_buf *receipt,
+	      struct tk_err *err)
 {
 	char name[TK_POINT_FILE_NAME_MAX];
 	struct tk_receipt stored;
@@ -242,11 +258,13 @@ receipt_again(struct tk_vault *vault, struct tk_vdomain *domain, const struct tk
 
 	tk_point_file_name(&point->at, name);
 	rc = tk_vread_receipt(vault, &domain->id, name, &stored, receipt, err);
-	if (rc != TK_ECORRUPT)
+	if ((!rc && is_present(vault, &stored)) || (rc && rc != TK_ECORRUPT && rc != TK_ENOENT))
 		return rc;
 	tk_buf_clear(receipt);
 	domain->loaded = false;
-	rc = make_receipt(vault, domain, point, &row, receipt, err);
+	rc = put_record(vault, point, "points", record, err);
+	if (!rc)
+		rc = make_receipt(vault, domain, point, &row, receipt, err);
 	if (!rc)
 		rc = put_record(vault, point, "receipts", receipt, err);
 	if (!rc)
@@ -257,8 +275,8 @@ receipt_again(struct tk_vault *vault, struct tk_vdomain *domain, const struct tk
 
 /* The same point again: its receipt again. */
 static enum tk_rc
-repeat(struct tk_vault *vault, struct tk_vdomain *domain, const struct tk_point *point, struct tk_point_row *known, struct tk_buf *receipt,
-       struct tk_pack_names *missing, struct tk_err *err)
+repeat(struct tk_vault *vault, struct tk_vdomain *domain, const struct tk_point *point, const struct tk_buf *record, struct tk_point_row *known,
+       struct tk_buf *receipt, struct tk_pack_names *missing, struct tk_err *err)
 {
 	enum tk_rc rc = TK_OK;
 
@@ -267,7 +285,7 @@ repeat(struct tk_vault *vault, struct tk_vdomain *domain, const struct tk_point 
 		rc = complete_again(vault, domain, point, known, missing, err);
 		(void)pthread_rwlock_unlock(&vault->refs);
 	}
-	return rc ? rc : receipt_again(vault, domain, point, receipt, err);
+	return rc ? rc : receipt_again(vault, domain, point, record, receipt, err);
 }
 
 static enum tk_rc
@@ -276,7 +294,7 @@ publish_new(struct tk_vault *vault, struct tk_vdomain *domain, const struct tk_p
 {
 	struct tk_bytes fresh = {0};
 	struct tk_grant grant;
-	enum tk_rc rc = check_epoch(domain, point, err);
+	enum tk_rc rc = check_epoch(vault, domain, point, err);
 
 	memset(&grant, 0, sizeof(grant));
 	if (!rc)
@@ -301,9 +319,6 @@ publish_decoded(struct tk_vault *vault, const struct tk_point *point, const stru
 	struct tk_point_row known;
 	enum tk_rc rc = tk_vdomain_enter(vault, &point->domain, &domain, err);
 
-	/* Asked again: loading the domain may have found the vault behind. */
-	if (!rc)
-		rc = tk_vault_writable(vault, err);
 	if (rc)
 		return rc;
 	rc = tk_vindex_point(vault->index, &point->domain, point->at.epoch, point->at.sequence, &known, err);
@@ -314,7 +329,7 @@ publish_decoded(struct tk_vault *vault, const struct tk_point *point, const stru
 	if (memcmp(known.at.point.b, point->at.point.b, sizeof(known.at.point.b)) != 0)
 		return tk_err_set(err, TK_ECONFLICT, "another point is known as epoch %llu sequence %llu", (unsigned long long)point->at.epoch,
 			(unsigned long long)point->at.sequence);
-	return repeat(vault, domain, point, &known, receipt, missing, err);
+	return repeat(vault, domain, point, record, &known, receipt, missing, err);
 }
 
 /* The point is promised by now: what goes wrong here is told to the operator, not to the source. */
@@ -335,7 +350,7 @@ tk_vault_publish(struct tk_vault *vault, const void *record, size_t len_bytes, s
 	TK_AUTO(tk_buf_release) struct tk_buf bytes = {0};
 	TK_AUTO(tk_buf_release) struct tk_buf made = {0};
 	char hex[TK_VAULT_HEX_ID];
-	enum tk_rc rc = tk_vault_writable(vault, err);
+	enum tk_rc rc = tk_vault_storable(vault, err);
 
 	missing->names = NULL;
 	missing->count = 0;
@@ -347,6 +362,9 @@ tk_vault_publish(struct tk_vault *vault, const void *record, size_t len_bytes, s
 		rc = tk_vault_flush(vault, err);
 	if (!rc)
 		rc = publish_decoded(vault, &point, &bytes, &made, missing, err);
+	/* Asked last: loading the domain may have found the vault behind, or somebody showed it meanwhile. */
+	if (!rc)
+		rc = tk_vault_writable(vault, err);
 	if (!rc)
 		rc = tk_buf_put(receipt, made.data, made.len_bytes, err);
 	if (rc)

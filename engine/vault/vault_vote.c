@@ -42,7 +42,7 @@ tk_vault_put_genesis(struct tk_vault *vault, const void *record, size_t len_byte
 	char path[TK_VFILE_PATH_MAX];
 	struct tk_genesis genesis;
 	bool same = false;
-	enum tk_rc rc = tk_vault_writable(vault, err);
+	enum tk_rc rc = tk_vault_storable(vault, err);
 
 	if (!rc)
 		rc = tk_genesis_decode(record, len_bytes, &genesis, err);
@@ -62,22 +62,27 @@ tk_vault_put_genesis(struct tk_vault *vault, const void *record, size_t len_byte
 	return rc;
 }
 
+enum tk_rc
+tk_vvote_store(struct tk_vault *vault, const struct tk_id *domain, uint64_t epoch, struct tk_bytes record, struct tk_err *err)
+{
+	char name[32], path[TK_VFILE_PATH_MAX];
+
+	(void)snprintf(name, sizeof(name), "%08llx", (unsigned long long)epoch);
+	tk_vrecord_path(path, domain, "votes", name);
+	return tk_vfile_put(vault->root_fd, path, record.data, record.len_bytes, "votes", err);
+}
+
 static enum tk_rc
 write_vote(struct tk_vault *vault, const struct tk_vdomain *domain, const struct tk_grant *grant, struct tk_buf *record, struct tk_err *err)
 {
 	struct tk_vote vote = {.suite = TK_VAULT_SUITE, .domain = domain->id, .site = vault->site.site_id, .epoch = grant->epoch,
 		.grant = grant->digest, .head = domain->head, .time_ns = tk_clock_wall_ns()};
-	char name[32], path[TK_VFILE_PATH_MAX];
 	enum tk_rc rc;
 
 	vote.counter = tk_vault_next_counter(vault, &vote.vault_incarnation);
 	memcpy(vote.site_key, vault->site.site_key, sizeof(vote.site_key));
 	rc = tk_vote_seal(&vote, vault->site_seed, record, err);
-	if (rc)
-		return rc;
-	(void)snprintf(name, sizeof(name), "%08llx", (unsigned long long)grant->epoch);
-	tk_vrecord_path(path, &domain->id, "votes", name);
-	return tk_vfile_put(vault->root_fd, path, record->data, record->len_bytes, "votes", err);
+	return rc ? rc : tk_vvote_store(vault, &domain->id, grant->epoch, (struct tk_bytes){record->data, record->len_bytes}, err);
 }
 
 /* TK_OK: the number is still free, or promised to this very grant without a vote (a point under it came first). */

@@ -485,6 +485,8 @@ def read_marks(data):
     cur = Cursor(data, "list of marks")
     need(cur.take(8) == b"TWKMARKS" and cur.take(2) == b"\1\0", "list of marks: another magic or version")
     records = [cur.bytes(2048) for _ in range(cur.uv(64))]
+    for _ in range(cur.uv(64)):
+        cur.take(16)
     cur.end()
     return [Vote(record) if record.startswith(b"TWKVOTE1") else Receipt(record) for record in records]
 

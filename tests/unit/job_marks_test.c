@@ -1,6 +1,7 @@
 /* A site that was set back: noticed by whoever the others told of its promises, and what it gave before counts no more. */
 #include "tests/unit/unit.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -125,6 +126,49 @@ a_vote_of_a_site_that_was_set_back_since_does_not_count(void **state)
 	assert_true(box->result.ack_met);
 }
 
+static enum tk_rc
+readmit(struct job_box *box, size_t site, char *lack, size_t len_bytes)
+{
+	struct tk_vault_lacks lacks;
+	enum tk_rc rc = tk_vault_readmit(box->sites[site].vault, false, &lacks, NULL);
+
+	(void)snprintf(lack, len_bytes, "%s", lacks.count > 0 ? lacks.lines[0] : "");
+	tk_vault_lacks_release(&lacks);
+	return rc;
+}
+
+static void
+a_site_that_was_set_back_is_given_what_it_lacks_and_then_let_in(void **state)
+{
+	struct job_box *box = *state;
+	struct dice dice = {4};
+	char lack[TK_VAULT_LACK_MAX];
+	char *listing;
+	size_t count;
+
+	set_back(box, &dice);
+	/* Its promises were to be fetched from both others, and one is away. */
+	atomic_store(&box->sites[2].plan.open_rc, TK_EUNREACH);
+	box->receipts_wanted = 1;
+	assert_int_equal(job_backup(box, NULL), TK_OK);
+	assert_non_null(strstr(box->result.sites[0].failure.text, "given what 1 of the other sites hold"));
+	free(job_points(box, 0, &count));
+	assert_int_equal(count, 3);
+	assert_int_equal(readmit(box, 0, lack, sizeof(lack)), TK_EBEHIND);
+	assert_non_null(strstr(lack, "1 of 2"));
+
+	atomic_store(&box->sites[2].plan.open_rc, TK_OK);
+	assert_int_equal(job_backup(box, NULL), TK_OK);
+	assert_non_null(strstr(box->result.sites[0].failure.text, "given what 2 of the other sites hold"));
+	if (readmit(box, 0, lack, sizeof(lack)))
+		fail_msg("readmit: %s", lack);
+	listing = tree_list(box->tree, 1);
+	job_check_point(box, &box->result.point, listing, 1);
+	tree_edit(box->tree, &dice, 4);
+	job_backup_ok(box);
+	free(listing);
+}
+
 int
 main(void)
 {
@@ -134,6 +178,7 @@ main(void)
 		cmocka_unit_test_setup_teardown(a_forgotten_vote_is_noticed_through_the_other_sites, three_sites, job_teardown),
 		cmocka_unit_test_setup_teardown(a_receipt_of_a_site_that_was_set_back_since_does_not_count, three_sites, job_teardown),
 		cmocka_unit_test_setup_teardown(a_vote_of_a_site_that_was_set_back_since_does_not_count, three_sites, job_teardown),
+		cmocka_unit_test_setup_teardown(a_site_that_was_set_back_is_given_what_it_lacks_and_then_let_in, three_sites, job_teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -261,7 +261,7 @@ publish_point(struct vault_box *box, const struct content *content, struct tk_pa
 	struct tk_grant grant;
 
 	assert_int_equal(tk_grant_decode(box->grant.data, box->grant.len_bytes, &grant, NULL), TK_OK);
-	make_opening(&grant, &box->grant, &point.opening);
+	make_opening(box, &grant, &box->grant, &point.opening);
 	assert_int_equal(tk_point_seal(&point, &body, tk_keyring_domain(&box->ring, &box->domain), box->ring.writer_seed, &record, NULL), TK_OK);
 	assert_int_equal(publish(box, &record, NULL, NULL), TK_OK);
 	*at = point.at;

@@ -309,6 +309,22 @@ show_marks(struct vault_box *box, const struct tk_buf *const *records, size_t co
 }
 
 void
+show_asked(struct vault_box *box, const struct tk_id *asked, size_t count)
+{
+	struct tk_marks *marks = calloc(1, sizeof(*marks));
+	struct tk_store_state now;
+	struct tk_buf list = {0};
+
+	assert_non_null(marks);
+	for (size_t i = 0; i < count; i++)
+		assert_true(tk_marks_add_asked(marks, &asked[i]));
+	assert_int_equal(tk_marks_encode(marks, &list, NULL), TK_OK);
+	assert_int_equal(tk_vault_state(box->vault, &box->domain, &list, &now, NULL), TK_OK);
+	tk_buf_release(&list);
+	free(marks);
+}
+
+void
 make_grant(struct vault_box *box, uint64_t epoch, const uint8_t *signer_seed, struct tk_grant *grant, struct tk_buf *record)
 {
 	static const struct tk_digest none;
@@ -325,24 +341,30 @@ make_grant(struct vault_box *box, uint64_t epoch, const uint8_t *signer_seed, st
 	assert_int_equal(tk_grant_seal(grant, signer_seed ? signer_seed : box->ring.operator_seed, record, NULL), TK_OK);
 }
 
-void
-make_opening(const struct tk_grant *grant, const struct tk_buf *grant_record, struct tk_buf *out)
+struct tk_id
+other_site_id(uint8_t number)
 {
+	return (struct tk_id){{200, number}};
+}
+
+void
+make_opening(const struct vault_box *box, const struct tk_grant *grant, const struct tk_buf *grant_record, struct tk_buf *out)
+{
+	const struct tk_vault_site *own = tk_vault_site(box->vault);
 	struct tk_opening opening = {.grant = {grant_record->data, grant_record->len_bytes}, .vote_count = 2, .set.count = 3};
 	struct tk_buf votes[2] = {{0}};
 
-	for (uint8_t i = 0; i < 3; i++) {
+	for (uint8_t i = 0; i < 2; i++) {
 		const uint8_t seed[TK_KEY_BYTES] = {200, i};
-		struct tk_set_site *site = &opening.set.sites[i];
-		struct tk_vote vote = {.suite = TK_SUITE_AES, .domain = grant->domain, .epoch = grant->epoch, .grant = grant->digest, .site.b = {200, i}};
+		struct tk_vote vote = {.suite = TK_SUITE_AES, .domain = grant->domain, .epoch = grant->epoch, .grant = grant->digest, .site = other_site_id(i)};
 
-		site->id = vote.site;
-		assert_int_equal(tk_sign_public(TK_SUITE_AES, seed, site->key, NULL), TK_OK);
-		if (i == opening.vote_count)
-			continue;
+		opening.set.sites[i].id = vote.site;
+		assert_int_equal(tk_sign_public(TK_SUITE_AES, seed, opening.set.sites[i].key, NULL), TK_OK);
 		assert_int_equal(tk_vote_seal(&vote, seed, &votes[i], NULL), TK_OK);
 		opening.votes[i] = (struct tk_bytes){votes[i].data, votes[i].len_bytes};
 	}
+	opening.set.sites[2].id = own->site_id;
+	memcpy(opening.set.sites[2].key, own->site_key, sizeof(own->site_key));
 	assert_int_equal(tk_opening_encode(&opening, out, NULL), TK_OK);
 	tk_buf_release(&votes[0]);
 	tk_buf_release(&votes[1]);

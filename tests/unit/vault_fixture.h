@@ -64,11 +64,15 @@ enum tk_rc publish(struct vault_box *box, const struct tk_buf *record, struct tk
 void publish_small(struct vault_box *box, uint64_t sequence, struct tk_head *at, struct tk_receipt *receipt);
 /* As publish_small; the receipt's record goes to *receipt (cleared first). */
 void publish_small_record(struct vault_box *box, uint64_t sequence, struct tk_buf *receipt);
+/* The id of a made-up site: 0 or 1. */
+struct tk_id other_site_id(uint8_t number);
+/* As show_marks, of no promise, and these sites were asked. */
+void show_asked(struct vault_box *box, const struct tk_id *asked, size_t count);
 /* Shows the vault one promise, or several, and gives its state. */
 void show_marks(struct vault_box *box, const struct tk_buf *const *records, size_t count, struct tk_store_state *now);
 /* A grant for an epoch, signed by the operator unless `signer_seed`; fills *grant's digest. */
 void make_grant(struct vault_box *box, uint64_t epoch, const uint8_t *signer_seed, struct tk_grant *grant, struct tk_buf *record);
-/* Appends the opening of the grant's epoch: two of three made-up sites voted for it. */
-void make_opening(const struct tk_grant *grant, const struct tk_buf *grant_record, struct tk_buf *out);
+/* Appends the opening of the grant's epoch: two made-up sites voted for it, the vault itself is the third. */
+void make_opening(const struct vault_box *box, const struct tk_grant *grant, const struct tk_buf *grant_record, struct tk_buf *out);
 
 #endif

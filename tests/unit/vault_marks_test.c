@@ -44,9 +44,10 @@ vote_for(struct vault_box *box, uint64_t epoch, struct tk_buf *vote)
 }
 
 static void
-a_vault_that_was_set_back_serves_reads_only_until_it_is_readmitted(void **state)
+a_vault_that_was_set_back_promises_nothing_until_it_is_readmitted(void **state)
 {
 	struct vault_box *box = *state;
+	struct tk_vault_lacks lacks;
 	struct tk_store_state now;
 	struct tk_buf first = {0}, last = {0}, vote = {0};
 	struct tk_id old;
@@ -67,7 +68,8 @@ a_vault_that_was_set_back_serves_reads_only_until_it_is_readmitted(void **state)
 	assert_true(now.read_only);
 	assert_int_equal(now.head.sequence, 1);
 	old = now.vault_incarnation;
-	assert_int_equal(tk_vault_readmit(box->vault, NULL), TK_OK);
+	assert_int_equal(tk_vault_readmit(box->vault, true, &lacks, NULL), TK_OK);
+	tk_vault_lacks_release(&lacks);
 	box_close(box);
 	box_open(box);
 	/* What the former incarnation promised is settled with the readmission. */
@@ -252,7 +254,7 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		IN_BOX(a_vault_that_was_set_back_serves_reads_only_until_it_is_readmitted),
+		IN_BOX(a_vault_that_was_set_back_promises_nothing_until_it_is_readmitted),
 		IN_BOX(a_number_that_was_given_anew_does_not_hide_a_forgotten_receipt),
 		IN_BOX(a_forgotten_vote_is_noticed),
 		IN_BOX(votes_and_receipts_take_numbers_of_one_row_even_over_a_restart),

@@ -51,7 +51,7 @@ point_of_epoch(struct vault_box *box, uint64_t epoch, uint64_t sequence, const s
 
 	if (opens) {
 		assert_int_equal(tk_grant_decode(opens->data, opens->len_bytes, &brought, NULL), TK_OK);
-		make_opening(&brought, opens, &opening);
+		make_opening(box, &brought, opens, &opening);
 	}
 	point_with_opening(box, epoch, sequence, grant, opens ? &opening : NULL, parent, seed, record);
 	tk_buf_release(&opening);
@@ -180,7 +180,7 @@ an_epoch_is_not_opened_by_votes_that_do_not_hold(void **state)
 
 	publish_small(box, 1, &at, NULL);
 	make_grant(box, 2, NULL, &grant, &grant_record);
-	make_opening(&grant, &grant_record, &opening);
+	make_opening(box, &grant, &grant_record, &opening);
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		uint8_t *byte = &opening.data[opening.len_bytes - rows[i].from_end];
 

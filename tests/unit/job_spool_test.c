@@ -184,7 +184,7 @@ a_site_that_falls_behind_gets_from_the_others_what_has_left_the_spool(void **sta
 
 	box->receipts_wanted = 2;
 	box->opts.spool_grace_ms = 1;
-	atomic_store(&box->sites[2].plan.delay_ms, 150);
+	atomic_store(&box->sites[2].plan.delay_ms, 80);
 	watch_begin(&watch, box);
 	job_backup_ok(box);
 	peak = watch_end(&watch);
@@ -294,7 +294,7 @@ a_site_that_stands_still_ends_the_run_with_its_name(void **state)
 
 	box->opts.spool_grace_ms = 1;
 	box->opts.spool_wait_ms = 150;
-	atomic_store(&box->sites[1].plan.delay_ms, 1500);
+	atomic_store(&box->sites[1].plan.delay_ms, 600);
 	assert_int_equal(job_backup(box, &err), TK_ETIMEOUT);
 	assert_non_null(strstr(err.text, "waited for site s1;"));
 	atomic_store(&box->sites[1].plan.delay_ms, 0);
@@ -322,7 +322,7 @@ a_run_that_waits_for_room_can_be_interrupted(void **state)
 	struct tk_err err;
 
 	box->opts.cancel = &cancel;
-	atomic_store(&box->sites[1].plan.delay_ms, 1000);
+	atomic_store(&box->sites[1].plan.delay_ms, 400);
 	assert_int_equal(pthread_create(&thread, NULL, cancel_main, &cancel), 0);
 	assert_int_equal(job_backup(box, &err), TK_ECANCELLED);
 	pthread_join(thread, NULL);

@@ -25,6 +25,8 @@ struct tk_content_hash {
 	struct tk_digest zero_leaf;    /* of leaf_max zeros */
 	struct tk_digest zero_segment; /* of segment_max zeros, once has_zero_segment */
 	bool has_zero_segment;
+	enum tk_rc (*on_leaf)(void *ctx, const struct tk_digest *leaf, struct tk_err *err);
+	void *on_leaf_ctx;
 };
 
 static enum tk_rc
@@ -155,10 +157,14 @@ add_leaf(struct tk_content_hash *hash, const struct tk_digest *leaf, uint64_t le
 {
 	enum tk_rc rc = TK_OK;
 
+	if (hash->seg_fill % hash->leaf_max != 0)
+		return tk_err_set(err, TK_EINVAL, "a leaf after a segment's last one");
 	if (hash->seg_fill == 0)
 		rc = begin_marked(hash->seg_ctx, SEGMENT_MARK, err);
 	if (rc == TK_OK)
 		rc = tk_hash_add(hash->seg_ctx, leaf->b, sizeof(leaf->b), err);
+	if (rc == TK_OK && hash->on_leaf)
+		rc = hash->on_leaf(hash->on_leaf_ctx, leaf, err);
 	if (rc)
 		return rc;
 	hash->seg_fill += len_bytes;
@@ -275,6 +281,22 @@ tk_content_hash_zeros(struct tk_content_hash *hash, uint64_t len_bytes, struct t
 		}
 	}
 	return rc;
+}
+
+enum tk_rc
+tk_content_hash_known_leaf(struct tk_content_hash *hash, const struct tk_digest *leaf, size_t len_bytes, struct tk_err *err)
+{
+	if (hash->leaf_fill > 0 || len_bytes == 0 || len_bytes > leaf_room(hash))
+		return tk_err_set(err, TK_EINVAL, "%zu bytes are no leaf here", len_bytes);
+	hash->size_bytes += len_bytes;
+	return add_leaf(hash, leaf, len_bytes, err);
+}
+
+void
+tk_content_hash_tell_leaves(struct tk_content_hash *hash, enum tk_rc (*on_leaf)(void *ctx, const struct tk_digest *leaf, struct tk_err *err), void *ctx)
+{
+	hash->on_leaf = on_leaf;
+	hash->on_leaf_ctx = ctx;
 }
 
 enum tk_rc

@@ -132,6 +132,105 @@ holes_are_zeros(void **state)
 	free(data);
 }
 
+struct leaves {
+	struct tk_digest rows[512];
+	size_t count;
+};
+
+static enum tk_rc
+on_leaf(void *ctx, const struct tk_digest *leaf, struct tk_err *err)
+{
+	struct leaves *leaves = ctx;
+
+	if (leaves->count == COUNT(leaves->rows))
+		return tk_err_set(err, TK_ENOSPC, "full");
+	leaves->rows[leaves->count++] = *leaf;
+	return TK_OK;
+}
+
+static size_t
+leaf_len(size_t len, size_t at, uint64_t segment_bytes)
+{
+	size_t left = (size_t)segment_bytes - at % (size_t)segment_bytes;
+
+	left = left < TK_LEAF_BYTES ? left : TK_LEAF_BYTES;
+	return len - at < left ? len - at : left;
+}
+
+/* Every other leaf is fed as what on_leaf said it was. */
+static void
+a_leaf_that_is_known_need_not_be_fed(void **state)
+{
+	uint8_t *data = malloc(SIZE_MAX_TESTED);
+
+	(void)state;
+	assert_non_null(data);
+	for (size_t i = 0; i < SIZE_MAX_TESTED; i++)
+		data[i] = (uint8_t)(i * 11 + i / 253);
+	for (size_t s = 0; s < COUNT(segment_sizes); s++) {
+		struct tk_content_hash *hash = new_hash(segment_sizes[s]);
+		struct tk_digest want, got;
+		struct leaves leaves = {.count = 0};
+		size_t leaf = 0;
+
+		tk_content_hash_tell_leaves(hash, on_leaf, &leaves);
+		assert_int_equal(tk_content_hash_all(hash, data, SIZE_MAX_TESTED, &want, NULL), TK_OK);
+		tk_content_hash_tell_leaves(hash, NULL, NULL);
+		tk_content_hash_begin(hash);
+		for (size_t at = 0, len; at < SIZE_MAX_TESTED; at += len, leaf++) {
+			len = leaf_len(SIZE_MAX_TESTED, at, segment_sizes[s]);
+			if (leaf % 2)
+				assert_int_equal(tk_content_hash_feed(hash, data + at, len, NULL), TK_OK);
+			else
+				assert_int_equal(tk_content_hash_known_leaf(hash, &leaves.rows[leaf], len, NULL), TK_OK);
+		}
+		assert_int_equal(leaf, leaves.count);
+		assert_int_equal(tk_content_hash_finish(hash, &got, NULL), TK_OK);
+		assert_memory_equal(&got, &want, sizeof(got));
+		tk_content_hash_cleanup(&hash);
+	}
+	free(data);
+}
+
+static void
+a_known_leaf_out_of_its_place_is_refused(void **state)
+{
+	static const struct tk_digest leaf = {{7}};
+	struct tk_content_hash *hash = new_hash(100000);
+	struct tk_digest out;
+
+	(void)state;
+	tk_content_hash_begin(hash);
+	assert_int_equal(tk_content_hash_known_leaf(hash, &leaf, 0, NULL), TK_EINVAL);
+	assert_int_equal(tk_content_hash_known_leaf(hash, &leaf, TK_LEAF_BYTES + 1, NULL), TK_EINVAL);
+	assert_int_equal(tk_content_hash_feed(hash, "x", 1, NULL), TK_OK);
+	assert_int_equal(tk_content_hash_known_leaf(hash, &leaf, TK_LEAF_BYTES - 1, NULL), TK_EINVAL);
+	tk_content_hash_begin(hash);
+	assert_int_equal(tk_content_hash_known_leaf(hash, &leaf, TK_LEAF_BYTES, NULL), TK_OK);
+	assert_int_equal(tk_content_hash_known_leaf(hash, &leaf, 100000 - TK_LEAF_BYTES + 1, NULL), TK_EINVAL);
+	assert_int_equal(tk_content_hash_known_leaf(hash, &leaf, 5, NULL), TK_OK);
+	assert_int_equal(tk_content_hash_known_leaf(hash, &leaf, 5, NULL), TK_EINVAL);
+	tk_content_hash_begin(hash);
+	assert_int_equal(tk_content_hash_known_leaf(hash, &leaf, 5, NULL), TK_OK);
+	assert_int_equal(tk_content_hash_feed(hash, "x", 1, NULL), TK_OK);
+	assert_int_equal(tk_content_hash_finish(hash, &out, NULL), TK_EINVAL);
+	tk_content_hash_cleanup(&hash);
+}
+
+static void
+who_is_told_of_leaves_may_stop_the_feeding(void **state)
+{
+	struct tk_content_hash *hash = new_hash(TK_LEAF_BYTES);
+	struct leaves leaves = {.count = COUNT(leaves.rows)};
+
+	(void)state;
+	tk_content_hash_tell_leaves(hash, on_leaf, &leaves);
+	tk_content_hash_begin(hash);
+	assert_int_equal(tk_content_hash_zeros(hash, TK_LEAF_BYTES - 1, NULL), TK_OK);
+	assert_int_equal(tk_content_hash_zeros(hash, 1, NULL), TK_ENOSPC);
+	tk_content_hash_cleanup(&hash);
+}
+
 static void
 a_segment_alone_has_the_digest_it_has_in_its_file(void **state)
 {
@@ -180,6 +279,9 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(pieces_do_not_matter),
 		cmocka_unit_test(holes_are_zeros),
+		cmocka_unit_test(a_leaf_that_is_known_need_not_be_fed),
+		cmocka_unit_test(a_known_leaf_out_of_its_place_is_refused),
+		cmocka_unit_test(who_is_told_of_leaves_may_stop_the_feeding),
 		cmocka_unit_test(a_segment_alone_has_the_digest_it_has_in_its_file),
 		cmocka_unit_test(a_huge_hole_costs_next_to_nothing),
 	};

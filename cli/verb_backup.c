@@ -176,6 +176,14 @@ trust_rule(enum tk_trust_choice choice)
 	return choice == TK_TRUST_CHOICE_MOVES ? TK_TRUST_MOVES : TK_TRUST_CTIME;
 }
 
+static enum tk_signature_kind
+signature_of(enum tk_signature choice)
+{
+	if (choice == TK_SIGN_NEVER)
+		return TK_SIGNATURE_NEVER;
+	return choice == TK_SIGN_ROLLING ? TK_SIGNATURE_ROLLING : TK_SIGNATURE_TAGS;
+}
+
 static void
 take_policy(const struct run *run, struct tk_backup_opts *opts)
 {
@@ -187,7 +195,7 @@ take_policy(const struct run *run, struct tk_backup_opts *opts)
 	opts->skip_nodump = policy->nodump;
 	opts->codec = codec_of(policy->compression);
 	opts->level = (int)policy->level;
-	opts->signature = policy->signature == TK_SIGN_AT_ONCE ? TK_SIGNATURE_AT_ONCE : TK_SIGNATURE_FIRST_CHANGE;
+	opts->signature = signature_of(policy->signature);
 	opts->block_bytes = (size_t)policy->block_size_bytes;
 	opts->delta_min_bytes = policy->delta_min_size_bytes;
 	opts->retries = (unsigned)policy->read_retries;

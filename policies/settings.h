@@ -33,7 +33,7 @@ struct tk_config_where {
 
 enum tk_compression { TK_COMPRESS_ZSTD, TK_COMPRESS_LZ4, TK_COMPRESS_NONE };
 enum tk_trust_choice { TK_TRUST_CHOICE_CTIME, TK_TRUST_CHOICE_MOVES, TK_TRUST_CHOICE_MTIME };
-enum tk_signature { TK_SIGN_FIRST_CHANGE, TK_SIGN_AT_ONCE };
+enum tk_signature { TK_SIGN_TAGS, TK_SIGN_ROLLING, TK_SIGN_NEVER };
 enum tk_io_class { TK_IO_NORMAL, TK_IO_BEST_EFFORT, TK_IO_IDLE };
 
 /* How many points to keep; a point is kept while any rule wants it. */

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,7 +18,7 @@
 #include "engine/fsio/openat.h"
 #include "engine/fsio/publish.h"
 
-#define KINDS 2u
+#define KINDS 3u
 #define NAME_BYTES_MAX 80u
 #define FILE_BYTES_MAX (64u << 20)
 #define SHARD_LEN 2u
@@ -26,6 +27,7 @@ struct kind {
 	const char *dir;
 	int dirfd;
 	struct tk_markset marks;
+	atomic_bool has_put;
 };
 
 struct tk_localstore {
@@ -38,7 +40,7 @@ struct tk_localstore {
 enum tk_rc
 tk_localstore_open(const char *state_dir, const struct tk_id *domain, enum tk_suite suite, struct tk_localstore **out, struct tk_err *err)
 {
-	static const char *const dirs[KINDS] = {[TK_LOCAL_SIGNATURE] = "sig", [TK_LOCAL_META] = "meta"};
+	static const char *const dirs[KINDS] = {[TK_LOCAL_FACTS] = "facts", [TK_LOCAL_SIGNATURE] = "sig", [TK_LOCAL_META] = "meta"};
 	TK_AUTO(tk_localstore_cleanup) struct tk_localstore *store = calloc(1, sizeof(*store));
 	enum tk_rc rc;
 
@@ -47,8 +49,10 @@ tk_localstore_open(const char *state_dir, const struct tk_id *domain, enum tk_su
 	store->suite = suite;
 	(void)pthread_mutex_init(&store->lock, NULL);
 	(void)pthread_rwlock_init(&store->sweeping, NULL);
-	for (size_t i = 0; i < KINDS; i++)
-		store->kinds[i] = (struct kind){.dir = dirs[i], .dirfd = -1};
+	for (size_t i = 0; i < KINDS; i++) {
+		store->kinds[i].dir = dirs[i];
+		store->kinds[i].dirfd = -1;
+	}
 	for (size_t i = 0; i < KINDS; i++)
 		if ((rc = tk_domain_dir_open(state_dir, domain, dirs[i], &store->kinds[i].dirfd, err)))
 			return rc;
@@ -127,7 +131,7 @@ tk_localstore_get(struct tk_localstore *store, enum tk_local_kind kind, const ch
 	TK_AUTO(tk_fd_cleanup) int shard = -1;
 	uint8_t digest[TK_HASH_BYTES];
 	size_t body_bytes;
-	enum tk_rc rc = tk_localstore_mark(store, kind, name, err);
+	enum tk_rc rc = check_name(kind, name, err);
 
 	if (rc)
 		return rc;
@@ -192,6 +196,7 @@ tk_localstore_put(struct tk_localstore *store, enum tk_local_kind kind, const ch
 		return tk_err_set(err, TK_EINVAL, "%zu bytes are too many for the local store", len_bytes);
 	if ((rc = digest_of(store, name, data, len_bytes, digest, err)))
 		return rc;
+	atomic_store(&store->kinds[kind].has_put, true);
 	pthread_rwlock_rdlock(&store->sweeping);
 	if ((shard = open_shard(&store->kinds[kind], name, true)) < 0)
 		rc = tk_err_errno(err, tk_fs_rc(), "opening the local store");
@@ -243,4 +248,10 @@ tk_localstore_sweep(struct tk_localstore *store, enum tk_local_kind kind, struct
 	pthread_mutex_unlock(&store->lock);
 	pthread_rwlock_unlock(&store->sweeping);
 	return rc;
+}
+
+bool
+tk_localstore_has_put(const struct tk_localstore *store, enum tk_local_kind kind)
+{
+	return atomic_load(&store->kinds[kind].has_put);
 }

@@ -67,7 +67,7 @@ slot_of(const struct tk_blockindex *index, uint32_t sum)
 }
 
 static void
-add(struct tk_blockindex *index, uint64_t block, uint32_t sum)
+add(struct tk_blockindex *index, uint64_t block, uint32_t sum, const uint8_t *tag)
 {
 	struct tk_blockindex_slot *slot;
 	uint64_t bits;
@@ -78,7 +78,8 @@ add(struct tk_blockindex *index, uint64_t block, uint32_t sum)
 	slot = slot_of(index, sum);
 	if (!slot || slot->block != TK_BLOCKINDEX_NONE)
 		return;
-	*slot = (struct tk_blockindex_slot){sum, (uint32_t)block};
+	*slot = (struct tk_blockindex_slot){.sum = sum, .block = (uint32_t)block};
+	memcpy(slot->tag_start, tag, sizeof(slot->tag_start));
 	bits = tk_blockindex_bits(index, sum, &word);
 	index->filter[word] |= bits;
 	index->count++;
@@ -89,13 +90,13 @@ tk_blockindex_add(struct tk_blockindex *index, uint64_t first_block, const struc
 {
 	for (size_t i = 0; i < facts->block_count; i++)
 		if (tk_facts_block_len(facts, i) == facts->block_bytes)
-			add(index, first_block + i, tk_facts_sum(facts, i));
+			add(index, first_block + i, tk_facts_sum(facts, i), tk_facts_tag(facts, i));
 }
 
-uint32_t
+const struct tk_blockindex_slot *
 tk_blockindex_find(const struct tk_blockindex *index, uint32_t sum)
 {
 	const struct tk_blockindex_slot *slot = slot_of(index, sum);
 
-	return slot ? slot->block : TK_BLOCKINDEX_NONE;
+	return slot && slot->block != TK_BLOCKINDEX_NONE ? slot : NULL;
 }

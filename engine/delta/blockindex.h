@@ -3,7 +3,7 @@
  * A hash table over the full blocks of all segments' facts, at most about a million of them: of a larger file a sample, chosen by the sum itself, so that the search comes upon the same
  * choice at every place of the new file. Of blocks with the same sum the first is kept.
  *
- * Built by one thread; afterwards only read, by any number. Memory: 18 MiB for a million blocks; less for a small file. */
+ * Built by one thread; afterwards only read, by any number. Memory: 26 MiB for a million blocks; less for a small file. */
 #ifndef TK_DELTA_BLOCKINDEX_H
 #define TK_DELTA_BLOCKINDEX_H
 
@@ -14,6 +14,7 @@
 struct tk_blockindex_slot {
 	uint32_t sum;
 	uint32_t block;         /* TK_BLOCKINDEX_NONE: free */
+	uint8_t tag_start[4];   /* of the block's tag: sums agree by chance all the time, and the facts to compare with may lie on disk */
 };
 
 struct tk_blockindex {
@@ -30,8 +31,8 @@ TK_MUST_CHECK enum tk_rc tk_blockindex_new(uint64_t block_count, size_t max_bloc
 void tk_blockindex_cleanup(struct tk_blockindex **index);
 /* Takes the blocks of a segment, whose first block has the number first_block in the file. What no longer fits is left out. */
 void tk_blockindex_add(struct tk_blockindex *index, uint64_t first_block, const struct tk_facts *facts);
-/* The block with this sum, or TK_BLOCKINDEX_NONE. */
-uint32_t tk_blockindex_find(const struct tk_blockindex *index, uint32_t sum);
+/* The block with this sum, borrowed; NULL: there is none. */
+const struct tk_blockindex_slot *tk_blockindex_find(const struct tk_blockindex *index, uint32_t sum);
 
 /* The filter's word and bits for a sum. */
 static inline uint64_t

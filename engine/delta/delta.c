@@ -17,7 +17,8 @@ struct pass {
 	const struct tk_delta_request *request;
 	const struct tk_delta_old *old;
 	struct tk_signature_view view;
-	struct tk_signature *loaded; /* owned; made at the first gap that needs it */
+	struct tk_signature *own;     /* owned */
+	struct tk_signature **loaded; /* own, or where the caller keeps it; made at the first gap that needs it */
 	struct tk_buf piece;
 	struct tk_delta_ops *out;    /* borrowed */
 };
@@ -47,7 +48,7 @@ tk_delta_read_fd(void *ctx, uint64_t off_bytes, size_t len_bytes, uint8_t *dst, 
 static void
 pass_release(struct pass *pass)
 {
-	tk_signature_free(pass->loaded);
+	tk_signature_free(pass->own);
 	tk_buf_release(&pass->piece);
 }
 
@@ -123,7 +124,7 @@ search_stretch(struct pass *pass, uint64_t off_bytes, uint64_t len_bytes, uint64
 	enum tk_rc rc;
 
 	tk_delta_stream_init(&sink.stream, pass->out, pass->old->off_bytes, pass->old->len_bytes, len_bytes);
-	rc = tk_rsync_job_init(&job, rs_delta_begin(tk_signature_raw(pass->loaded)), gap_output, &sink, err);
+	rc = tk_rsync_job_init(&job, rs_delta_begin(tk_signature_raw(*pass->loaded)), gap_output, &sink, err);
 	if (rc)
 		return rc;
 	rc = feed_gap(pass, &job, off_bytes, len_bytes, err);
@@ -139,7 +140,7 @@ search_gap(struct pass *pass, uint64_t off_bytes, uint64_t len_bytes, struct tk_
 {
 	uint64_t skip_bytes = pass->request->miss_limit_bytes;
 	uint64_t copied_before, made_bytes, jump_bytes;
-	enum tk_rc rc = pass->loaded ? TK_OK : tk_signature_load(&pass->view, &pass->loaded, err);
+	enum tk_rc rc = *pass->loaded ? TK_OK : tk_signature_load(&pass->view, pass->loaded, err);
 
 	while (!rc && len_bytes) {
 		copied_before = pass->out->copy_bytes;
@@ -206,6 +207,7 @@ search_old(const struct tk_delta_request *request, const struct tk_delta_old *ol
 	enum tk_rc rc;
 
 	tk_buf_init(&pass.piece, READ_BYTES);
+	pass.loaded = old->loaded ? old->loaded : &pass.own;
 	pass.out = &better;
 	rc = tk_signature_view_init(&pass.view, old->signature, old->signature_len_bytes, old->len_bytes, err);
 	if (rc)

@@ -30,12 +30,15 @@ struct tk_delta_source {
 TK_MUST_CHECK enum tk_rc tk_delta_read_fd(void *ctx, uint64_t off_bytes, size_t len_bytes, uint8_t *dst,
 	struct tk_err *err);
 
+struct tk_signature;
+
 /* An old segment: its place in the old file, and its signature (borrowed). len_bytes 0 needs no signature. */
 struct tk_delta_old {
 	uint64_t off_bytes;
 	uint64_t len_bytes;
 	const uint8_t *signature;
 	size_t signature_len_bytes;
+	struct tk_signature **loaded;    /* where the signature is kept once it was loaded, for further searches: the caller's. NULL: nowhere */
 };
 
 struct tk_delta_request {

@@ -98,8 +98,6 @@ tk_delta_block_bytes(uint64_t file_bytes, size_t page_bytes)
 {
 	if (page_bytes)
 		return page_bytes < BLOCK_MIN_BYTES ? BLOCK_MIN_BYTES : page_bytes > BLOCK_MAX_BYTES ? BLOCK_MAX_BYTES : page_bytes;
-	if (file_bytes <= UINT64_C(64) << 20)
-		return 1024;
 	if (file_bytes <= UINT64_C(8) << 30)
 		return 2048;
 	if (file_bytes <= UINT64_C(64) << 30)

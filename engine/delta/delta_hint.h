@@ -1,4 +1,4 @@
-/* delta_hint.h -- the block length for a file's signatures. */
+/* delta_hint.h -- the block length for what is remembered of a file. */
 #ifndef TK_DELTA_DELTA_HINT_H
 #define TK_DELTA_DELTA_HINT_H
 
@@ -27,8 +27,8 @@ struct tk_delta_guess {
  */
 struct tk_delta_guess tk_delta_guess_file(const uint8_t *first, size_t len_bytes, const char *name);
 
-/* The block length: page_bytes (0: unknown) within 1..16 KiB; else by size, so that signatures of 16-byte sums stay about 1% of
- * the data for large files and the cost of one small edit stays low. Always a power of two if page_bytes is one. */
+/* The block length: page_bytes (0: unknown) within 1..16 KiB; else by size, so that 20 bytes a block stay about 1% of
+ * the data, or less for large files, and the cost of one small edit stays low. Always a power of two if page_bytes is one. */
 size_t tk_delta_block_bytes(uint64_t file_bytes, size_t page_bytes);
 
 #endif

@@ -286,13 +286,18 @@ expect(struct tk_predict *predict, uint64_t from_bytes, uint64_t to_bytes, struc
 }
 
 static enum tk_rc
-verify_hit(struct tk_predict *predict, uint32_t block, uint64_t at_bytes, struct landing *landing, struct tk_err *err)
+verify_hit(struct tk_predict *predict, const struct tk_blockindex_slot *hit, uint64_t at_bytes, struct landing *landing, struct tk_err *err)
 {
 	const struct tk_predict_past *past = predict->past;
 	uint64_t per_segment = tk_predict_block_number(past, 1);
-	uint64_t old = block / per_segment * past->segment_bytes + block % per_segment * past->block_bytes;
+	uint64_t old = hit->block / per_segment * past->segment_bytes + hit->block % per_segment * past->block_bytes;
 	struct candidate candidate;
+	uint8_t tag[TK_TAG_BYTES];
+	enum tk_rc rc = tk_tag(predict->tagger, predict->window + (size_t)(at_bytes - predict->window_bytes), past->block_bytes, tag, err);
 
+	landing->found = false;
+	if (rc || memcmp(tag, hit->tag_start, sizeof(hit->tag_start)) != 0)
+		return rc;
 	*landing = (struct landing){at_bytes, (int64_t)(at_bytes - old), false};
 	if (!block_holding(predict, old, landing->shift, &candidate) || candidate.len_bytes != past->block_bytes)
 		return TK_OK;
@@ -324,10 +329,10 @@ roll(struct tk_predict *predict, uint64_t from_bytes, uint64_t to_bytes, struct 
 		uint32_t value = tk_rollsum_value(sum);
 
 		if (tk_blockindex_maybe(index, value)) {
-			uint32_t block = tk_blockindex_find(index, value);
+			const struct tk_blockindex_slot *hit = tk_blockindex_find(index, value);
 
-			if (block != TK_BLOCKINDEX_NONE) {
-				if ((rc = verify_hit(predict, block, from_bytes + i, landing, err)) || landing->found || --tries == 0)
+			if (hit) {
+				if ((rc = verify_hit(predict, hit, from_bytes + i, landing, err)) || landing->found || --tries == 0)
 					return rc;
 			}
 		}

@@ -6,6 +6,7 @@
 
 #include "engine/base/clock.h"
 #include "engine/base/fault.h"
+#include "engine/crypto/hash.h"
 #include "engine/job/backup_core.h"
 #include "engine/job/site_mend.h"
 
@@ -40,6 +41,7 @@ run_close(struct tk_backup *run)
 	tk_fetch_cleanup(&run->fetch);
 	tk_dedup_cleanup(&run->dedup);
 	tk_localstore_cleanup(&run->local);
+	tk_wipe(run->tag_key, sizeof(run->tag_key));
 	tk_catalog_cleanup(&run->catalog);
 	tk_spool_cleanup(&run->spool);
 	tk_journal_cleanup(&run->journal);
@@ -123,7 +125,7 @@ open_pipeline(struct tk_backup *run, struct tk_err *err)
 					.local = run->local, .remote = tk_fetch_source(run->fetch), .segment_bytes = opts->segment_bytes,
 					.chunk_min_bytes = opts->chunk_min_bytes, .chunk_avg_bytes = opts->chunk_avg_bytes,
 					.chunk_max_bytes = opts->chunk_max_bytes, .delta_min_bytes = opts->delta_min_bytes,
-					.block_bytes = opts->block_bytes, .signature = opts->signature, .retries = opts->retries,
+					.block_bytes = opts->block_bytes, .signature = opts->signature, .tag_key = run->tag_key, .retries = opts->retries,
 					.threads = opts->threads,
 					.cancel = opts->cancel, .on_reuse = on_reuse, .ctx = run};
 	enum tk_rc rc;
@@ -166,17 +168,25 @@ scan(struct tk_backup *run, struct tk_err *err)
 	return rc;
 }
 
+/* Metadata blobs are small and many; what is known of large files is a hundredth of them, and goes as soon as it is replaced. */
+static bool
+is_sweep_due(const struct tk_backup *run, enum tk_local_kind kind)
+{
+	return run->point.at.sequence % SWEEP_EVERY == 0 || (kind != TK_LOCAL_META && tk_localstore_has_put(run->local, kind));
+}
+
 /* Nothing of this fails a run that is stored: it costs disk until the next one. */
 static void
 tidy(struct tk_backup *run)
 {
+	static const enum tk_local_kind kinds[] = {TK_LOCAL_FACTS, TK_LOCAL_SIGNATURE, TK_LOCAL_META};
 	struct tk_err err;
 
 	if (tk_run_clean_spool(run, &err))
 		tk_log_event(run->opts->log, TK_LOG_WARN, "spool", "reason=\"%s\"", err.text);
-	if (run->point.at.sequence % SWEEP_EVERY == 0 &&
-	    (tk_localstore_sweep(run->local, TK_LOCAL_SIGNATURE, &err) || tk_localstore_sweep(run->local, TK_LOCAL_META, &err)))
-		tk_log_event(run->opts->log, TK_LOG_WARN, "sweep", "reason=\"%s\"", err.text);
+	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
+		if (is_sweep_due(run, kinds[i]) && tk_localstore_sweep(run->local, kinds[i], &err))
+			tk_log_event(run->opts->log, TK_LOG_WARN, "sweep", "reason=\"%s\"", err.text);
 }
 
 /* Against the local state alone: no site is asked, nothing is read but metadata. */

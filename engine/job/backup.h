@@ -38,7 +38,7 @@ struct tk_backup_opts {
 	enum tk_codec codec;
 	int level;
 	unsigned threads;
-	enum tk_signature_when signature;
+	enum tk_signature_kind signature;
 	size_t block_bytes;
 	uint64_t delta_min_bytes;
 	unsigned retries;

@@ -7,6 +7,7 @@
 #include "engine/catalog/journal.h"
 #include "engine/catalog/localstore.h"
 #include "engine/catalog/spool.h"
+#include "engine/catalog/tagkey.h"
 #include "engine/job/backup.h"
 #include "engine/job/epoch.h"
 #include "engine/job/fetch.h"
@@ -43,6 +44,7 @@ struct tk_backup {
 	size_t spooled_count;
 	struct tk_catalog *catalog;
 	struct tk_localstore *local;
+	uint8_t tag_key[TK_TAG_KEY_BYTES];    /* of local facts */
 	struct tk_dedup *dedup;
 	bool dedup_fresh;
 	struct tk_sites *sites;

@@ -68,6 +68,7 @@ tk_run_open_state(struct tk_backup *run, struct tk_err *err)
 	    (rc = tk_spool_open(opts->state_dir, &opts->domain, &run->spool, err)) ||
 	    (rc = tk_catalog_open(opts->state_dir, &opts->domain, opts->ring->suite, run->packs, &run->catalog, err)) ||
 	    (rc = tk_localstore_open(opts->state_dir, &opts->domain, opts->ring->suite, &run->local, err)) ||
+	    (rc = tk_tagkey_open(opts->state_dir, &opts->domain, run->tag_key, err)) ||
 	    (rc = tk_dedup_open(opts->state_dir, &opts->domain, opts->ring->suite, run->packs, &run->dedup, &run->dedup_fresh, err)))
 		return rc;
 	fetch.packs = run->packs;

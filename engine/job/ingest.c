@@ -46,19 +46,25 @@ tk_content_release(struct tk_content *content)
 	memset(content, 0, sizeof(*content));
 }
 
+uint32_t
+tk_ingest_leaf_bytes(const struct tk_ingest *ingest)
+{
+	return ingest->opts.segment_bytes < TK_LEAF_BYTES ? ingest->opts.segment_bytes : TK_LEAF_BYTES;
+}
+
 void
-tk_sig_name(const struct tk_digest *digest, char dst[TK_SIG_NAME_MAX])
+tk_facts_name(const struct tk_digest *digest, char dst[TK_LOCAL_NAME_MAX])
 {
 	tk_hex_encode(digest->b, sizeof(digest->b), dst);
 }
 
 void
-tk_meta_name(struct tk_packtab *packs, struct tk_blob_ref ref, char dst[TK_SIG_NAME_MAX])
+tk_meta_name(struct tk_packtab *packs, struct tk_blob_ref ref, char dst[TK_LOCAL_NAME_MAX])
 {
 	struct tk_pack_name name = tk_packtab_name(packs, ref.pack);
 
 	tk_hex_encode(name.b, sizeof(name.b), dst);
-	(void)snprintf(dst + 2 * sizeof(name.b), TK_SIG_NAME_MAX - 2 * sizeof(name.b), "-%x", ref.blob);
+	(void)snprintf(dst + 2 * sizeof(name.b), TK_LOCAL_NAME_MAX - 2 * sizeof(name.b), "-%x", ref.blob);
 }
 
 /* ---- where segment maps go and come from ---- */
@@ -76,7 +82,7 @@ sink_put(void *ctx, enum tk_blob_type type, const void *plain, size_t plain_byte
 	 struct tk_blob_ref *ref, struct tk_err *err)
 {
 	struct tk_ingest *ingest = ctx;
-	char name[TK_SIG_NAME_MAX];
+	char name[TK_LOCAL_NAME_MAX];
 	enum tk_rc rc = tk_packer_put(ingest->opts.packer, type, plain, plain_bytes, refs, ref_count, ref, err);
 
 	if (rc)
@@ -89,10 +95,12 @@ static enum tk_rc
 source_read(void *ctx, struct tk_blob_ref ref, enum tk_blob_type type, struct tk_buf *plain, struct tk_err *err)
 {
 	struct tk_ingest *ingest = ctx;
-	char name[TK_SIG_NAME_MAX];
+	char name[TK_LOCAL_NAME_MAX];
 	enum tk_rc rc;
 
 	tk_meta_name(ingest->opts.packs, ref, name);
+	if ((rc = tk_localstore_mark(ingest->opts.local, TK_LOCAL_META, name, err)))
+		return rc;
 	rc = tk_localstore_get(ingest->opts.local, TK_LOCAL_META, name, plain, err);
 	if (rc != TK_ENOENT)
 		return rc;
@@ -181,13 +189,23 @@ tk_ingest_file(struct tk_ingest *ingest, int fd, const char *name, const struct 
 }
 
 enum tk_rc
-tk_ingest_keep_segment(struct tk_ingest *ingest, const struct tk_segment *segment, const struct tk_digest *signature, struct tk_err *err)
+tk_ingest_mark_facts(struct tk_ingest *ingest, const struct tk_digest *facts, struct tk_err *err)
 {
-	char name[TK_SIG_NAME_MAX];
+	char name[TK_LOCAL_NAME_MAX];
 	enum tk_rc rc;
 
-	tk_sig_name(signature, name);
-	if ((rc = tk_localstore_mark(ingest->opts.local, TK_LOCAL_SIGNATURE, name, err)))
+	tk_facts_name(facts, name);
+	rc = tk_localstore_mark(ingest->opts.local, TK_LOCAL_FACTS, name, err);
+	return rc ? rc : tk_localstore_mark(ingest->opts.local, TK_LOCAL_SIGNATURE, name, err);
+}
+
+enum tk_rc
+tk_ingest_keep_segment(struct tk_ingest *ingest, const struct tk_segment *segment, const struct tk_digest *facts, struct tk_err *err)
+{
+	char name[TK_LOCAL_NAME_MAX];
+	enum tk_rc rc;
+
+	if ((rc = tk_ingest_mark_facts(ingest, facts, err)))
 		return rc;
 	tk_meta_name(ingest->opts.packs, segment->base, name);
 	rc = tk_localstore_mark(ingest->opts.local, TK_LOCAL_META, name, err);
@@ -208,15 +226,13 @@ is_unavailable(enum tk_rc rc)
 enum tk_rc
 tk_ingest_keep(struct tk_ingest *ingest, const struct tk_entry *entry, struct tk_err *err)
 {
-	char name[TK_SIG_NAME_MAX];
 	struct tk_segment *segments = NULL;
 	size_t count = 0;
 	enum tk_rc rc;
 
 	if (entry->meta.type != TK_FT_REG || (entry->kind != TK_CONTENT_SEGMENTS && entry->meta.size_bytes < ingest->opts.delta_min_bytes))
 		return TK_OK;
-	tk_sig_name(&entry->content, name);
-	if ((rc = tk_localstore_mark(ingest->opts.local, TK_LOCAL_SIGNATURE, name, err)) || entry->kind != TK_CONTENT_SEGMENTS)
+	if ((rc = tk_ingest_mark_facts(ingest, &entry->content, err)) || entry->kind != TK_CONTENT_SEGMENTS)
 		return rc;
 	/* Reading the tree marks its nodes; the maps below are not touched. */
 	rc = tk_segments_read(&ingest->source, ingest->opts.packs, entry->segments, entry->meta.size_bytes, ingest->opts.segment_bytes, &segments,
@@ -244,7 +260,6 @@ tk_ingest_new(const struct tk_ingest_opts *opts, struct tk_ingest **out, struct 
 		ingest->opts.delta_min_bytes = DELTA_MIN_DEFAULT;
 	(void)pthread_mutex_init(&ingest->telling, NULL);
 	(void)pthread_mutex_init(&ingest->maps, NULL);
-	(void)pthread_mutex_init(&ingest->whole, NULL);
 	ingest->worker_count = opts->threads == 0 ? 1 : opts->threads > TK_INGEST_THREADS_MAX ? TK_INGEST_THREADS_MAX : opts->threads;
 	ingest->workers = calloc(ingest->worker_count, sizeof(*ingest->workers));
 	if (!ingest->workers)
@@ -255,6 +270,8 @@ tk_ingest_new(const struct tk_ingest_opts *opts, struct tk_ingest **out, struct 
 			      opts->chunk_avg_bytes ? opts->chunk_avg_bytes : TK_CDC_AVG_BYTES,
 			      opts->chunk_max_bytes ? opts->chunk_max_bytes : TK_CDC_MAX_BYTES, err)) ||
 	    (rc = tk_worker_init(&ingest->workers[0], ingest, err)))
+		return rc;
+	if (opts->tag_key && (rc = tk_facts_key_check(ingest->workers[0].tagger, ingest->facts_check, err)))
 		return rc;
 	*out = ingest;
 	ingest = NULL;
@@ -271,10 +288,8 @@ tk_ingest_cleanup(struct tk_ingest **slot)
 	for (unsigned i = 0; i < ingest->worker_count && ingest->workers; i++)
 		tk_worker_release(&ingest->workers[i]);
 	free(ingest->workers);
-	free(ingest->whole_window);
 	(void)pthread_mutex_destroy(&ingest->telling);
 	(void)pthread_mutex_destroy(&ingest->maps);
-	(void)pthread_mutex_destroy(&ingest->whole);
 	free(ingest);
 	*slot = NULL;
 }

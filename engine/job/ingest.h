@@ -3,12 +3,11 @@
  * Used by the run's thread. What a file held in the version before comes as its old manifest entry; where content did not change, its old
  * extents are taken over. New bytes go to the packer, new segment maps too.
  *
- * A file of several segments is read by several threads, a segment each, streaming: a byte is read once, and hashed, cut and staged while it is in the
- * cache (twice where the version before has a segment of the same length: first to see whether it is still the same). The threads
- * live as long as the file is read.
- * Memory: 3.6 MiB a thread (a window and two lanes), the extents of the segments in work; and, once a file is compared with signatures of its
- * version before, one whole segment (64 MiB), its signature and the old ones, whatever the number of threads. With two threads and
- * the packer's pool a run over new files stays below 80 MiB. */
+ * A file of several segments is read by several threads, a segment each, streaming: a byte is read once, and tagged, compared, hashed, cut and staged while it is in the cache. Facts of
+ * the segments (engine/delta/facts.h) stay behind in the local store, so that the next version's bytes are found among the old ones. Where there are no facts of a segment that was there before,
+ * it is read twice if it changed: first to see whether it did. The threads live as long as the file is read.
+ * Memory: 3.6 MiB a thread (a window and two lanes), the facts of its segment and of four old ones (0.7 MiB each with the usual blocks of 2 KiB), the extents of the segments in work; an index over
+ * the old file's blocks, up to 18 MiB; with rolling signatures also three old ones a thread, 2 MiB each. With two threads and the packer's pool a run over new files stays below 80 MiB. */
 #ifndef TK_JOB_INGEST_H
 #define TK_JOB_INGEST_H
 
@@ -21,7 +20,12 @@
 #include "engine/vault/entry.h"
 #include "engine/vault/segmap.h"
 
-enum tk_signature_when { TK_SIGNATURE_FIRST_CHANGE, TK_SIGNATURE_AT_ONCE, TK_SIGNATURE_NEVER };
+/* What is remembered of a large file, so that a change costs what changed. */
+enum tk_signature_kind {
+	TK_SIGNATURE_TAGS,                    /* facts: keyed tags and rolling sums */
+	TK_SIGNATURE_ROLLING,                 /* and librsync's signatures, for what predictions by facts leave */
+	TK_SIGNATURE_NEVER,
+};
 
 #define TK_INGEST_THREADS_MAX 16u
 
@@ -37,8 +41,9 @@ struct tk_ingest_opts {
 	uint32_t segment_bytes;               /* 0: 64 MiB */
 	size_t chunk_min_bytes, chunk_avg_bytes, chunk_max_bytes; /* 0: defaults of cdc.h */
 	uint64_t delta_min_bytes;             /* smaller files are never delta'd; 0: 1 MiB */
-	size_t block_bytes;                   /* of signatures; 0: by kind and size */
-	enum tk_signature_when signature;
+	size_t block_bytes;                   /* of facts and signatures, 16 B to 64 KiB; 0: by kind and size */
+	enum tk_signature_kind signature;
+	const uint8_t *tag_key;               /* TK_TAG_KEY_BYTES; NULL: as TK_SIGNATURE_NEVER */
 	unsigned retries;                     /* of files that change while they are read */
 	unsigned threads;                     /* that read one file, the run's included; 0: 1; more than TK_INGEST_THREADS_MAX: that many */
 	const atomic_bool *cancel;            /* may be NULL */

@@ -6,6 +6,7 @@
 
 #include "engine/crypto/hash.h"
 #include "engine/delta/cdc.h"
+#include "engine/delta/predict.h"
 #include "engine/delta/signature.h"
 #include "engine/job/ingest.h"
 #include "engine/vault/content_digest.h"
@@ -16,11 +17,16 @@ struct tk_extent_list {
 	size_t count, cap;
 };
 
-/* The version before of a large file, as far as it was looked at. Read-only while its segments are worked on. */
+/* The version before of a large file, as far as it was looked at. But for the index it is read-only while its segments are worked on. */
 struct tk_old_file {
 	const struct tk_entry *entry;         /* NULL: none */
 	struct tk_segment *segments;          /* NULL while the file is one inline list */
 	size_t count;
+	bool has_facts;                       /* of one segment at least, with blocks of block_bytes */
+	uint32_t block_bytes;
+	pthread_mutex_t lock;                 /* of the index's making */
+	bool index_made;
+	struct tk_blockindex *index;          /* over all facts; NULL: not made, or empty */
 };
 
 /* The resolved extents of an old segment. */
@@ -33,10 +39,29 @@ struct tk_old_map {
 };
 #define TK_OLD_MAPS 4u
 
+/* The facts of an old segment. */
+struct tk_old_facts {
+	size_t index;
+	bool known;                           /* they were looked for... */
+	bool there;                           /* ...and are there */
+	struct tk_buf bytes;
+	struct tk_facts facts;
+};
+#define TK_OLD_FACTS 4u
+
+/* The rolling signature of an old segment. */
+struct tk_old_signature {
+	size_t index;
+	bool known;
+	struct tk_buf bytes;                  /* empty: there is none */
+	struct tk_signature *loaded;          /* owned; once it was searched */
+};
+#define TK_OLD_SIGNATURES 3u
+
 /*
- * What turns bytes into extents, one a thread. The bytes of a segment come in order: read (and hashed) at the end of the window, then taken, from its
- * beginning, as fresh ones or as a copy of an old range; holes and zeros need not come through the window. Fresh bytes in a row are a *run*: it is cut
- * into chunks as it grows, or is a literal if it stays short. New data is staged in the lanes; the list is final after tk_worker_end.
+ * What turns bytes into extents, one a thread. The bytes of a segment come in order at the end of the window, which begins somewhat before it and may reach beyond its end. From
+ * its beginning they are hashed, and taken: as fresh ones, as a hole or as a copy of an old range. Fresh bytes in a row are a *run*: it is cut into chunks as it grows, or is a
+ * literal if it stays short. New data is staged in the lanes; the list is final after tk_worker_end.
  */
 struct tk_worker {
 	struct tk_ingest *ingest;             /* shared: its parts have locks of their own. NULL: not initialised */
@@ -48,7 +73,10 @@ struct tk_worker {
 
 	uint8_t *window;
 	size_t window_cap;
+	uint64_t window_bytes;                /* where in the file it begins */
+	uint64_t keep_bytes;                  /* a place in the file: what follows it stays in the window */
 	size_t filled;                        /* bytes in it */
+	size_t hashed;                        /* of them hashed */
 	size_t taken;                         /* of them taken */
 	size_t run_start;                     /* of the taken ones that are in extents already; what follows is the run */
 	struct tk_cdc_search search;          /* in the run */
@@ -59,9 +87,20 @@ struct tk_worker {
 	struct tk_extent_list list;
 	size_t settled;                       /* extents before this one have their places */
 
-	const struct tk_old_file *old;
+	struct tk_old_file *old;
 	struct tk_old_map old_maps[TK_OLD_MAPS];
 	unsigned next_map;
+
+	/* For local facts: */
+	struct tk_tagger *tagger;             /* NULL: none are kept */
+	struct tk_facts_draft draft;          /* of the segment in work... */
+	bool has_draft;                       /* ...once its passage is over, if it has one... */
+	struct tk_buf signature;              /* ...and its rolling signature, or empty */
+	struct tk_predict predict;
+	struct tk_delta_ops ops;
+	struct tk_old_facts old_facts[TK_OLD_FACTS];
+	unsigned next_facts;
+	struct tk_old_signature old_signatures[TK_OLD_SIGNATURES];
 };
 
 struct tk_ingest {
@@ -71,13 +110,13 @@ struct tk_ingest {
 	struct tk_blob_source source;         /* local store, then the site */
 	struct tk_ingest_stats stats;
 	atomic_bool broken;
+	uint8_t facts_check[TK_TAG_BYTES];    /* of the tag key */
+	atomic_uint hole_block_bytes;         /* facts of a segment of zeros, with blocks of this length, were kept in this run; 0: none */
 
 	struct tk_worker *workers;            /* the first is the run's thread; the others are initialised when a file has work for them */
 	unsigned worker_count;
 	pthread_mutex_t telling;              /* held for on_reuse */
 	pthread_mutex_t maps;                 /* held while a segment's map is placed, made and put (packer.h) */
-	pthread_mutex_t whole;                /* held by who has a whole segment in memory */
-	uint8_t *whole_window;                /* lent to a worker meanwhile */
 };
 
 /* A file of several segments, or of one that is longer than a chunk, while it is read. Workers write the arrays at their segment's index, and nothing else. */
@@ -86,9 +125,11 @@ struct tk_large_file {
 	int fd;
 	uint64_t size_bytes;
 	bool sparse;
-	bool sign;                            /* make signatures */
-	size_t block_bytes;
+	bool facts;                           /* are kept of it... */
+	bool rolling;                         /* ...and rolling signatures */
+	uint32_t block_bytes;
 	struct tk_old_file old;
+	atomic_llong shift_bytes;             /* by how much the content had moved where that was last asked: a guess for the segments that are begun */
 	size_t segment_count;
 	struct tk_segment *segments;          /* of the new version */
 	struct tk_digest *digests;
@@ -105,30 +146,38 @@ struct tk_large_file {
 
 /* Marks the run as broken and passes rc on: the fault is not the file's. Any thread. */
 enum tk_rc tk_ingest_break(struct tk_ingest *ingest, enum tk_rc rc);
+/* The length of the content digest's leaves. */
+uint32_t tk_ingest_leaf_bytes(const struct tk_ingest *ingest);
 /* Any thread. */
 void tk_ingest_tell_reuse(struct tk_ingest *ingest, struct tk_blob_ref ref);
 
 /* ---- ingest_worker.c; errors: TK_EIO of reading is the file's, all others break the run ---- */
 
 #define TK_WORKER_PIECE_BYTES (128u << 10)     /* read at once: it stays in the cache until it is hashed and searched */
+#define TK_WORKER_BLOCK_MAX_BYTES (64u << 10)  /* of facts: a window holds what predictions look at */
 
 TK_MUST_CHECK enum tk_rc tk_worker_init(struct tk_worker *worker, struct tk_ingest *ingest, struct tk_err *err);
 void tk_worker_release(struct tk_worker *worker);
 /* Before and after the segments of a file; old is borrowed in between. */
-void tk_worker_open(struct tk_worker *worker, const struct tk_old_file *old);
+void tk_worker_open(struct tk_worker *worker, struct tk_old_file *old);
 void tk_worker_close(struct tk_worker *worker);
 
-/* Begins a segment; what was staged of one that failed is given up. */
-void tk_worker_begin(struct tk_worker *worker, bool delta, bool zeros_are_holes);
-/* Reads up to TK_WORKER_PIECE_BYTES into the window, which slides if it must, and hashes them. *got_bytes is less than asked for at the end of the file. */
-TK_MUST_CHECK enum tk_rc tk_worker_read(struct tk_worker *worker, int fd, uint64_t off_bytes, size_t len_bytes, size_t *got_bytes,
-					struct tk_err *err);
-/* Takes the next bytes of the window: as fresh ones; as the old file's bytes at old_off_bytes; as not to be stored at all (only hashed). */
+/* Begins the segment at start_bytes of the file; the window begins lead_bytes before it, which are read and not taken. What was staged of one that failed is given up. */
+void tk_worker_begin(struct tk_worker *worker, uint64_t start_bytes, size_t lead_bytes, bool delta, bool zeros_are_holes);
+/* Reads up to TK_WORKER_PIECE_BYTES more into the window, which slides if it must. *got_bytes is less than asked for at the end of the file. */
+TK_MUST_CHECK enum tk_rc tk_worker_read(struct tk_worker *worker, int fd, size_t len_bytes, size_t *got_bytes, struct tk_err *err);
+/* The same without a file: zeros, at most as many. */
+TK_MUST_CHECK enum tk_rc tk_worker_zeros(struct tk_worker *worker, size_t len_bytes, struct tk_err *err);
+/* Hashes the next bytes of the window; or takes their digest for granted, being a leaf's. */
+TK_MUST_CHECK enum tk_rc tk_worker_hash(struct tk_worker *worker, size_t len_bytes, struct tk_err *err);
+TK_MUST_CHECK enum tk_rc tk_worker_hash_known(struct tk_worker *worker, const struct tk_digest *leaf, size_t len_bytes, struct tk_err *err);
+/* Takes the next bytes of the window: as fresh ones; as the old file's bytes at old_off_bytes; as a hole; as not to be stored at all. */
 TK_MUST_CHECK enum tk_rc tk_worker_fresh(struct tk_worker *worker, size_t len_bytes, struct tk_err *err);
 TK_MUST_CHECK enum tk_rc tk_worker_copy(struct tk_worker *worker, uint64_t old_off_bytes, size_t len_bytes, struct tk_err *err);
+TK_MUST_CHECK enum tk_rc tk_worker_hole(struct tk_worker *worker, size_t len_bytes, struct tk_err *err);
 void tk_worker_skip(struct tk_worker *worker, size_t len_bytes);
-/* A hole that did not come through the window, all of which is taken: hashed, and an extent. */
-TK_MUST_CHECK enum tk_rc tk_worker_hole(struct tk_worker *worker, uint64_t len_bytes, struct tk_err *err);
+/* The whole segment is a hole, and did not come through the window: hashed and taken. */
+TK_MUST_CHECK enum tk_rc tk_worker_all_hole(struct tk_worker *worker, uint64_t len_bytes, struct tk_err *err);
 /* The segment is complete: hands over what is staged. */
 TK_MUST_CHECK enum tk_rc tk_worker_end(struct tk_worker *worker, struct tk_err *err);
 /* The digests of what was read: of it as a segment, and (may be NULL) as a whole content. Once a segment. */
@@ -153,26 +202,46 @@ TK_MUST_CHECK enum tk_rc tk_ingest_large(struct tk_ingest *ingest, int fd, const
 TK_MUST_CHECK enum tk_rc tk_large_check(struct tk_large_file *file, struct tk_err *err);
 uint64_t tk_large_segment_len(const struct tk_ingest *ingest, uint64_t size_bytes, size_t index);
 
-/* ---- ingest_delta.c: a segment against the signatures of old ones ---- */
+/* ---- ingest_past.c: the facts of the version before; what cannot be read counts as absent ---- */
 
-/* Reads segment `index` into the worker, as copies and fresh bytes, and ends it; its signature is appended to *signature. *done stays false, and nothing
- * was read, when there is nothing to compare it with. */
-TK_MUST_CHECK enum tk_rc tk_delta_segment(struct tk_large_file *file, struct tk_worker *worker, size_t index, size_t len_bytes,
-					  struct tk_buf *signature, bool *done, struct tk_err *err);
+/* Looks whether there are facts of the file that the worker was opened with, and with blocks of which length. wanted_block_bytes: others count as absent; 0: any. */
+TK_MUST_CHECK enum tk_rc tk_past_open(struct tk_worker *worker, uint32_t wanted_block_bytes, struct tk_err *err);
+/* The same for the worker's predictions; borrows it. */
+struct tk_predict_past tk_past_view(struct tk_worker *worker);
+/* The facts of old segment `index`, borrowed until others were asked for; *out is NULL when there are none. */
+TK_MUST_CHECK enum tk_rc tk_past_facts(struct tk_worker *worker, size_t index, const struct tk_facts **out, struct tk_err *err);
+
+/* ---- ingest_pass.c: one passage over a segment ---- */
+
+/*
+ * Reads segment `index` once, for its digest (in file->digests, and as a whole content's), its facts if the file's are kept, and its extents unless store is false. With facts of
+ * the version before its bytes are found again where they are or went. What is to be stored is complete when the caller ends the worker.
+ */
+TK_MUST_CHECK enum tk_rc tk_pass_segment(struct tk_large_file *file, struct tk_worker *worker, size_t index, bool store, struct tk_digest *whole,
+					 struct tk_err *err);
+
+/* ---- ingest_rolling.c ---- */
+
+/*
+ * Searches the next len_bytes of the window that are not taken in the rolling signatures of the version before, as far as there are any; shift_bytes: by how much the content has moved, as far
+ * as is known. Appends operations that make exactly those bytes.
+ */
+TK_MUST_CHECK enum tk_rc tk_rolling_search(struct tk_worker *worker, int64_t shift_bytes, size_t len_bytes, struct tk_delta_ops *ops, struct tk_err *err);
 
 /* ---- ingest.c ---- */
 
 /* The content is the same as before: *out gets the old extents. */
 TK_MUST_CHECK enum tk_rc tk_ingest_take_old(const struct tk_entry *old, struct tk_content *out, struct tk_err *err);
-/* Keeps a segment's signature and maps from being swept. */
-TK_MUST_CHECK enum tk_rc tk_ingest_keep_segment(struct tk_ingest *ingest, const struct tk_segment *segment, const struct tk_digest *signature,
+/* Keep from being swept: what is known under a digest; the same and the segment's maps. facts: under which digest they are kept. */
+TK_MUST_CHECK enum tk_rc tk_ingest_mark_facts(struct tk_ingest *ingest, const struct tk_digest *facts, struct tk_err *err);
+TK_MUST_CHECK enum tk_rc tk_ingest_keep_segment(struct tk_ingest *ingest, const struct tk_segment *segment, const struct tk_digest *facts,
 						struct tk_err *err);
 
-/* The name of a signature in the local store: of a segment, or of a file that is one segment. */
-#define TK_SIG_NAME_MAX 80
-void tk_sig_name(const struct tk_digest *digest, char dst[TK_SIG_NAME_MAX]);
-void tk_meta_name(struct tk_packtab *packs, struct tk_blob_ref ref, char dst[TK_SIG_NAME_MAX]);
-/* Under which digest the signature of an old segment is kept. */
-const struct tk_digest *tk_old_sig_digest(const struct tk_old_file *old, size_t index);
+/* Names in the local store: of what is kept about a segment, or about a file that is one segment; of a metadata blob. */
+#define TK_LOCAL_NAME_MAX 80
+void tk_facts_name(const struct tk_digest *digest, char dst[TK_LOCAL_NAME_MAX]);
+void tk_meta_name(struct tk_packtab *packs, struct tk_blob_ref ref, char dst[TK_LOCAL_NAME_MAX]);
+/* Under which digest the facts of an old segment are kept. */
+const struct tk_digest *tk_old_facts_digest(const struct tk_old_file *old, size_t index);
 
 #endif

@@ -3,7 +3,6 @@
 #include <unistd.h>
 
 #include "engine/delta/delta_hint.h"
-#include "engine/fsio/holes.h"
 #include "engine/fsio/openat.h"
 #include "engine/job/ingest_core.h"
 
@@ -24,7 +23,7 @@ tk_large_segment_len(const struct tk_ingest *ingest, uint64_t size_bytes, size_t
 }
 
 const struct tk_digest *
-tk_old_sig_digest(const struct tk_old_file *old, size_t index)
+tk_old_facts_digest(const struct tk_old_file *old, size_t index)
 {
 	return old->count == 1 ? &old->entry->content : &old->segments[index].digest;
 }
@@ -39,89 +38,6 @@ tk_large_check(struct tk_large_file *file, struct tk_err *err)
 	if (atomic_load(&file->failed))
 		return tk_err_set(err, TK_ECANCELLED, "another part of the file failed");
 	return TK_OK;
-}
-
-/* ---- reading a segment ---- */
-
-/* What is done with the bytes of a segment beside hashing them. */
-struct reading {
-	struct tk_large_file *file;
-	struct tk_worker *worker;
-	bool store;
-	struct tk_sigbuilder *signature;      /* NULL: none is made */
-};
-
-static enum tk_rc
-sign_zeros(struct tk_sigbuilder *signature, uint64_t len_bytes, struct tk_err *err)
-{
-	static const uint8_t zeros[4096];
-	enum tk_rc rc = TK_OK;
-
-	while (len_bytes > 0 && !rc) {
-		size_t piece = len_bytes < sizeof(zeros) ? (size_t)len_bytes : sizeof(zeros);
-
-		rc = tk_sigbuilder_feed(signature, zeros, piece, err);
-		len_bytes -= piece;
-	}
-	return rc;
-}
-
-static enum tk_rc
-read_hole(const struct reading *reading, uint64_t len_bytes, struct tk_err *err)
-{
-	enum tk_rc rc = TK_OK;
-
-	if (reading->signature)
-		rc = sign_zeros(reading->signature, len_bytes, err);
-	if (!rc && !reading->store)
-		rc = tk_content_hash_zeros(reading->worker->hash, len_bytes, err);
-	if (rc)
-		return tk_ingest_break(reading->file->ingest, rc);
-	return reading->store ? tk_worker_hole(reading->worker, len_bytes, err) : TK_OK;
-}
-
-static enum tk_rc
-read_data(const struct reading *reading, uint64_t off_bytes, uint64_t len_bytes, struct tk_err *err)
-{
-	struct tk_worker *worker = reading->worker;
-
-	while (len_bytes > 0) {
-		size_t piece = len_bytes < TK_WORKER_PIECE_BYTES ? (size_t)len_bytes : TK_WORKER_PIECE_BYTES, got = 0;
-		enum tk_rc rc = tk_large_check(reading->file, err);
-
-		if (rc || (rc = tk_worker_read(worker, reading->file->fd, off_bytes, piece, &got, err)))
-			return rc;
-		/* It shrank while it was read: the rest is zeros for this attempt, which the caller sees was not consistent. */
-		if (got == 0)
-			return read_hole(reading, len_bytes, err);
-		if (reading->signature && (rc = tk_sigbuilder_feed(reading->signature, worker->window + worker->filled - got, got, err)))
-			return tk_ingest_break(worker->ingest, rc);
-		if (!reading->store)
-			tk_worker_skip(worker, got);
-		else if ((rc = tk_worker_fresh(worker, got, err)))
-			return rc;
-		off_bytes += got;
-		len_bytes -= got;
-	}
-	return TK_OK;
-}
-
-/* Holes are asked for, not read: what is written into one meanwhile is a change like any other. */
-static enum tk_rc
-read_segment(const struct reading *reading, size_t index, uint64_t len_bytes, struct tk_err *err)
-{
-	const struct tk_large_file *file = reading->file;
-	uint64_t start = (uint64_t)index * file->ingest->opts.segment_bytes;
-	struct tk_holes holes = {.fd = file->fd, .size_bytes = start + len_bytes, .pos_bytes = start};
-	struct tk_run run;
-	enum tk_rc rc = TK_OK;
-
-	tk_worker_begin(reading->worker, false, false);
-	if (!file->sparse)
-		return read_data(reading, start, len_bytes, err);
-	while (!rc && tk_holes_next(&holes, &run))
-		rc = run.is_hole ? read_hole(reading, run.len_bytes, err) : read_data(reading, run.offset_bytes, run.len_bytes, err);
-	return rc;
 }
 
 /* ---- what was there before ---- */
@@ -156,62 +72,69 @@ has_old(const struct tk_large_file *file, size_t index, uint64_t len_bytes)
 	return file->old.entry && file->segment_count == 1 && file->old.entry->meta.size_bytes == file->size_bytes;
 }
 
-/* Reads the segment to see whether it is what it was. Then its extents stand. */
-static enum tk_rc
-keep_if_same(struct tk_large_file *file, struct tk_worker *worker, size_t index, uint64_t len_bytes, bool *same, struct tk_err *err)
-{
-	struct reading reading = {.file = file, .worker = worker};
-	struct tk_digest whole;
-	char name[TK_SIG_NAME_MAX];
-	enum tk_rc rc = read_segment(&reading, index, len_bytes, err);
+/* ---- a segment ---- */
 
-	if (rc || (rc = tk_worker_digest(worker, &file->digests[index], &whole, err)))
-		return rc;
-	if (file->old.segments) {
-		*same = is_equal(&file->digests[index], &file->old.segments[index].digest);
-		if (!*same)
-			return TK_OK;
-		file->segments[index] = file->old.segments[index];
-		rc = tk_ingest_keep_segment(file->ingest, &file->segments[index], tk_old_sig_digest(&file->old, index), err);
-	} else {
-		*same = file->same_inline = is_equal(&whole, &file->old.entry->content);
-		if (!*same)
-			return TK_OK;
-		tk_sig_name(&whole, name);
-		rc = tk_localstore_mark(file->ingest->opts.local, TK_LOCAL_SIGNATURE, name, err);
-	}
+/* Keeps what was learned of the segment. */
+static enum tk_rc
+keep_facts(struct tk_large_file *file, struct tk_worker *worker, const struct tk_digest *digest, struct tk_err *err)
+{
+	struct tk_localstore *local = file->ingest->opts.local;
+	char name[TK_LOCAL_NAME_MAX];
+	enum tk_rc rc = TK_OK;
+
+	tk_facts_name(digest, name);
+	if (worker->has_draft)
+		rc = tk_localstore_put(local, TK_LOCAL_FACTS, name, worker->draft.bytes.data, worker->draft.bytes.len_bytes, err);
+	if (!rc && worker->signature.len_bytes > 0)
+		rc = tk_localstore_put(local, TK_LOCAL_SIGNATURE, name, worker->signature.data, worker->signature.len_bytes, err);
+	return rc;
+}
+
+static enum tk_rc
+look_up_facts(struct tk_large_file *file, struct tk_worker *worker, size_t index, bool *there, struct tk_err *err)
+{
+	const struct tk_facts *facts = NULL;
+	enum tk_rc rc = file->old.has_facts ? tk_past_facts(worker, index, &facts, err) : TK_OK;
+
+	*there = facts != NULL;
 	return rc ? tk_ingest_break(file->ingest, rc) : TK_OK;
 }
 
-/* ---- storing a segment ---- */
-
+/* Is the segment that was passed over what it was? Then its extents stand. whole: its digest as a whole content. */
 static enum tk_rc
-sign_and_store(struct reading *reading, size_t index, uint64_t len_bytes, struct tk_buf *signature, struct tk_err *err)
+keep_if_same(struct tk_large_file *file, struct tk_worker *worker, size_t index, const struct tk_digest *whole, bool *same, struct tk_err *err)
 {
-	TK_AUTO(tk_sigbuilder_cleanup) struct tk_sigbuilder *builder = NULL;
-	const struct tk_large_file *file = reading->file;
+	const struct tk_old_file *old = &file->old;
+	const struct tk_digest *facts = tk_old_facts_digest(old, index);
+	bool there;
 	enum tk_rc rc;
 
-	if (file->sign && (rc = tk_sigbuilder_new(file->block_bytes, TK_SIGNATURE_STRONG_MIN_BYTES, &builder, err)))
-		return tk_ingest_break(file->ingest, rc);
-	reading->signature = builder;
-	rc = read_segment(reading, index, len_bytes, err);
-	reading->signature = NULL;
-	if (rc || (rc = tk_worker_end(reading->worker, err)) || !builder)
+	*same = old->segments ? is_equal(&file->digests[index], &old->segments[index].digest) : is_equal(whole, &old->entry->content);
+	if (!*same)
+		return TK_OK;
+	if ((rc = look_up_facts(file, worker, index, &there, err)))
 		return rc;
-	rc = tk_sigbuilder_finish(builder, signature, err);
-	return rc ? tk_ingest_break(file->ingest, rc) : TK_OK;
+	/* A passage over the same bytes adds nothing to them. */
+	if (there)
+		worker->has_draft = false;
+	if ((rc = keep_facts(file, worker, facts, err)))
+		return rc;
+	file->same_inline = !old->segments;
+	if (file->same_inline)
+		return tk_ingest_mark_facts(file->ingest, facts, err);
+	file->segments[index] = old->segments[index];
+	return tk_ingest_keep_segment(file->ingest, &file->segments[index], facts, err);
 }
 
-static enum tk_rc
-keep_signature(struct tk_large_file *file, const struct tk_digest *digest, const struct tk_buf *signature, struct tk_err *err)
+/* Later ones of its kind need not be looked at in this run. */
+static void
+note_hole(struct tk_large_file *file, const struct tk_worker *worker, uint64_t len_bytes)
 {
-	char name[TK_SIG_NAME_MAX];
+	const struct tk_extent_list *list = &worker->list;
 
-	if (signature->len_bytes == 0)
-		return TK_OK;
-	tk_sig_name(digest, name);
-	return tk_localstore_put(file->ingest->opts.local, TK_LOCAL_SIGNATURE, name, signature->data, signature->len_bytes, err);
+	if (file->facts && file->segment_count > 1 && list->count == 1 && list->rows[0].ref.pack == TK_PACK_NONE &&
+	    len_bytes == file->ingest->opts.segment_bytes)
+		atomic_store(&file->ingest->hole_block_bytes, file->block_bytes);
 }
 
 /* Stores the segment's map against the one before it. */
@@ -240,46 +163,47 @@ store_map(struct tk_large_file *file, const struct tk_worker *worker, size_t ind
 }
 
 static enum tk_rc
-finish_segment(struct tk_large_file *file, struct tk_worker *worker, size_t index, uint64_t len_bytes, const struct tk_buf *signature,
-	       struct tk_err *err)
+store_segment(struct tk_large_file *file, struct tk_worker *worker, size_t index, uint64_t len_bytes, const struct tk_digest *whole, struct tk_err *err)
 {
-	struct tk_digest whole;
-	enum tk_rc rc = tk_worker_digest(worker, &file->digests[index], &whole, err);
+	enum tk_rc rc = tk_worker_end(worker, err);
 
-	if (rc)
+	if (rc || (rc = keep_facts(file, worker, file->segment_count == 1 ? whole : &file->digests[index], err)))
 		return rc;
-	if ((rc = keep_signature(file, file->segment_count == 1 ? &whole : &file->digests[index], signature, err)))
-		return tk_ingest_break(file->ingest, rc);
-	if (file->segment_count == 1 && tk_extents_encoded_bytes(worker->list.rows, worker->list.count) <= INLINE_EXTENT_BYTES) {
-		file->inline_list = worker->list;
-		worker->list = (struct tk_extent_list){0};
-		return TK_OK;
-	}
-	rc = store_map(file, worker, index, len_bytes, err);
-	return rc ? tk_ingest_break(file->ingest, rc) : TK_OK;
+	if (file->segment_count > 1 || tk_extents_encoded_bytes(worker->list.rows, worker->list.count) > INLINE_EXTENT_BYTES)
+		return store_map(file, worker, index, len_bytes, err);
+	file->inline_list = worker->list;
+	worker->list = (struct tk_extent_list){0};
+	return TK_OK;
 }
 
+/* Without facts of the segment as it was, it is read twice if it changed: first to see whether it did. */
 static enum tk_rc
 ingest_segment(struct tk_large_file *file, struct tk_worker *worker, size_t index, struct tk_err *err)
 {
 	uint64_t len_bytes = tk_large_segment_len(file->ingest, file->size_bytes, index);
-	struct reading reading = {.file = file, .worker = worker, .store = true};
-	TK_AUTO(tk_buf_release) struct tk_buf signature = {0};
 	uint64_t read_before = worker->stats.read_bytes;
-	bool same = false, done = false;
+	bool comparable = has_old(file, index, len_bytes), same = false, store = true;
 	enum tk_rc rc = tk_large_check(file, err);
 
-	if (!rc && has_old(file, index, len_bytes))
-		rc = keep_if_same(file, worker, index, len_bytes, &same, err);
-	if (rc || same)
-		return rc;
-	/* What is read a second time, from the page cache, counts once. */
-	worker->stats.read_bytes = read_before;
-	if (file->sign && file->old.entry)
-		rc = tk_delta_segment(file, worker, index, (size_t)len_bytes, &signature, &done, err);
-	if (!rc && !done)
-		rc = sign_and_store(&reading, index, len_bytes, &signature, err);
-	return rc ? rc : finish_segment(file, worker, index, len_bytes, &signature, err);
+	if (!rc && comparable)
+		rc = look_up_facts(file, worker, index, &store, err);
+	for (; !rc; store = true) {
+		struct tk_digest whole;
+
+		/* What is read a second time, from the page cache, counts once. */
+		worker->stats.read_bytes = read_before;
+		if ((rc = tk_pass_segment(file, worker, index, store, &whole, err)))
+			return rc;
+		if (comparable && (rc = keep_if_same(file, worker, index, &whole, &same, err)))
+			return tk_ingest_break(file->ingest, rc);
+		if (!same && !store)
+			continue;
+		if (!same && (rc = store_segment(file, worker, index, len_bytes, &whole, err)))
+			return tk_ingest_break(file->ingest, rc);
+		note_hole(file, worker, len_bytes);
+		return TK_OK;
+	}
+	return rc;
 }
 
 /* ---- workers ---- */
@@ -353,6 +277,30 @@ run_workers(struct tk_large_file *file, struct tk_err *err)
 
 /* ---- the file ---- */
 
+/* What is remembered of the file. Its blocks stay as long as they were, unless the policy says how long. */
+static enum tk_rc
+choose_facts(struct tk_large_file *file, size_t page_bytes, struct tk_err *err)
+{
+	const struct tk_ingest_opts *opts = &file->ingest->opts;
+	struct tk_worker *worker = &file->ingest->workers[0];
+	size_t wanted = opts->block_bytes;
+	enum tk_rc rc = TK_OK;
+
+	file->facts = worker->tagger && opts->signature != TK_SIGNATURE_NEVER && file->size_bytes >= opts->delta_min_bytes;
+	file->rolling = file->facts && opts->signature == TK_SIGNATURE_ROLLING;
+	if (wanted > 0)
+		wanted = wanted < TK_FACTS_BLOCK_MIN_BYTES ? TK_FACTS_BLOCK_MIN_BYTES : wanted > TK_WORKER_BLOCK_MAX_BYTES ? TK_WORKER_BLOCK_MAX_BYTES : wanted;
+	if (file->facts && file->old.entry) {
+		tk_worker_open(worker, &file->old);
+		rc = tk_past_open(worker, (uint32_t)wanted, err);
+		tk_worker_close(worker);
+	}
+	if (wanted == 0)
+		wanted = tk_delta_block_bytes(file->size_bytes, page_bytes);
+	file->block_bytes = file->old.has_facts ? file->old.block_bytes : (uint32_t)wanted;
+	return rc;
+}
+
 static enum tk_rc
 prepare(struct tk_large_file *file, const char *name, const struct tk_entry *old, struct tk_err *err)
 {
@@ -371,13 +319,8 @@ prepare(struct tk_large_file *file, const char *name, const struct tk_entry *old
 		return rc;
 	hole = lseek(file->fd, 0, SEEK_HOLE);
 	file->sparse = hole >= 0 && (uint64_t)hole < file->size_bytes;
-	if ((rc = open_old(file, old, err)))
+	if ((rc = open_old(file, old, err)) || (rc = choose_facts(file, tk_delta_guess_file(first, got, name).page_bytes, err)))
 		return tk_ingest_break(ingest, rc);
-	file->block_bytes = ingest->opts.block_bytes;
-	if (file->block_bytes == 0)
-		file->block_bytes = tk_delta_block_bytes(file->size_bytes, tk_delta_guess_file(first, got, name).page_bytes);
-	file->sign = ingest->opts.signature != TK_SIGNATURE_NEVER && file->size_bytes >= ingest->opts.delta_min_bytes &&
-		     (file->old.entry || ingest->opts.signature == TK_SIGNATURE_AT_ONCE);
 	return TK_OK;
 }
 
@@ -420,12 +363,15 @@ tk_ingest_large(struct tk_ingest *ingest, int fd, const char *name, uint64_t siz
 	enum tk_rc rc;
 
 	(void)pthread_mutex_init(&file.lock, NULL);
+	(void)pthread_mutex_init(&file.old.lock, NULL);
 	rc = prepare(&file, name, old, err);
 	if (!rc)
 		rc = run_workers(&file, err);
 	if (!rc)
 		rc = finish(&file, out, err);
 	(void)pthread_mutex_destroy(&file.lock);
+	(void)pthread_mutex_destroy(&file.old.lock);
+	tk_blockindex_cleanup(&file.old.index);
 	free(file.old.segments);
 	free(file.segments);
 	free(file.digests);

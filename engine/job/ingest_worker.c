@@ -17,6 +17,8 @@ make_parts(struct tk_worker *worker, struct tk_ingest *ingest, struct tk_err *er
 	const struct tk_ingest_opts *opts = &ingest->opts;
 	enum tk_rc rc;
 
+	if (opts->tag_key && (rc = tk_tagger_new(opts->tag_key, &worker->tagger, err)))
+		return rc;
 	if ((rc = tk_content_hash_new(opts->suite, opts->segment_bytes, &worker->hash, err)) ||
 	    (rc = tk_content_hash_new(opts->suite, opts->segment_bytes, &worker->chunk_hash, err)) ||
 	    (rc = tk_hmac_ctx_new(opts->suite, opts->keys->dedup_key, TK_KEY_BYTES, &worker->prf, err)) ||
@@ -52,6 +54,14 @@ tk_worker_release(struct tk_worker *worker)
 	tk_hmac_ctx_cleanup(&worker->prf);
 	tk_lane_cleanup(&worker->chunks);
 	tk_lane_cleanup(&worker->literals);
+	tk_tagger_cleanup(&worker->tagger);
+	tk_facts_draft_release(&worker->draft);
+	tk_buf_release(&worker->signature);
+	tk_delta_ops_release(&worker->ops);
+	for (unsigned i = 0; i < TK_OLD_FACTS; i++)
+		tk_buf_release(&worker->old_facts[i].bytes);
+	for (unsigned i = 0; i < TK_OLD_SIGNATURES; i++)
+		tk_buf_release(&worker->old_signatures[i].bytes);
 	free(worker->window);
 	free(worker->list.rows);
 	memset(worker, 0, sizeof(*worker));
@@ -65,8 +75,15 @@ forget_map(struct tk_old_map *map)
 	*map = (struct tk_old_map){0};
 }
 
+static void
+forget_signature(struct tk_old_signature *old)
+{
+	tk_signature_cleanup(&old->loaded);
+	old->known = false;
+}
+
 void
-tk_worker_open(struct tk_worker *worker, const struct tk_old_file *old)
+tk_worker_open(struct tk_worker *worker, struct tk_old_file *old)
 {
 	tk_worker_close(worker);
 	worker->old = old;
@@ -77,16 +94,23 @@ tk_worker_close(struct tk_worker *worker)
 {
 	for (unsigned i = 0; i < TK_OLD_MAPS; i++)
 		forget_map(&worker->old_maps[i]);
+	for (unsigned i = 0; i < TK_OLD_FACTS; i++)
+		worker->old_facts[i].known = false;
+	for (unsigned i = 0; i < TK_OLD_SIGNATURES; i++)
+		forget_signature(&worker->old_signatures[i]);
 	worker->old = NULL;
 }
 
 void
-tk_worker_begin(struct tk_worker *worker, bool delta, bool zeros_are_holes)
+tk_worker_begin(struct tk_worker *worker, uint64_t start_bytes, size_t lead_bytes, bool delta, bool zeros_are_holes)
 {
 	tk_content_hash_begin(worker->hash);
 	tk_lane_clear(worker->chunks);
 	tk_lane_clear(worker->literals);
-	worker->filled = worker->taken = worker->run_start = 0;
+	worker->window_bytes = start_bytes - lead_bytes;
+	worker->keep_bytes = UINT64_MAX;
+	worker->filled = 0;
+	worker->hashed = worker->taken = worker->run_start = lead_bytes;
 	worker->search = (struct tk_cdc_search){0};
 	worker->run_is_long = false;
 	worker->delta = delta;
@@ -94,36 +118,87 @@ tk_worker_begin(struct tk_worker *worker, bool delta, bool zeros_are_holes)
 	worker->list.count = worker->settled = 0;
 }
 
-/* What is in extents already leaves the window. */
+/* What is hashed, in extents and not to be kept leaves the window. */
 static void
 slide(struct tk_worker *worker)
 {
-	size_t gone = worker->run_start;
+	size_t gone = worker->run_start < worker->hashed ? worker->run_start : worker->hashed;
 
+	if (worker->keep_bytes <= worker->window_bytes)
+		return;
+	if (worker->keep_bytes - worker->window_bytes < gone)
+		gone = (size_t)(worker->keep_bytes - worker->window_bytes);
 	memmove(worker->window, worker->window + gone, worker->filled - gone);
+	worker->window_bytes += gone;
 	worker->filled -= gone;
+	worker->hashed -= gone;
 	worker->taken -= gone;
-	worker->run_start = 0;
+	worker->run_start -= gone;
 }
 
-enum tk_rc
-tk_worker_read(struct tk_worker *worker, int fd, uint64_t off_bytes, size_t len_bytes, size_t *got_bytes, struct tk_err *err)
+static enum tk_rc
+make_room(struct tk_worker *worker, size_t len_bytes, struct tk_err *err)
 {
-	uint8_t *end;
-	enum tk_rc rc;
-
-	if (len_bytes > TK_WORKER_PIECE_BYTES)
-		len_bytes = TK_WORKER_PIECE_BYTES;
 	if (len_bytes > worker->window_cap - worker->filled)
 		slide(worker);
 	if (len_bytes > worker->window_cap - worker->filled)
 		return tk_ingest_break(worker->ingest, tk_err_set(err, TK_EINVAL, "too much was read and not taken"));
-	end = worker->window + worker->filled;
-	if ((rc = tk_pread_full(fd, end, len_bytes, off_bytes, got_bytes, "file", err)))
+	return TK_OK;
+}
+
+enum tk_rc
+tk_worker_read(struct tk_worker *worker, int fd, size_t len_bytes, size_t *got_bytes, struct tk_err *err)
+{
+	enum tk_rc rc;
+
+	if (len_bytes > TK_WORKER_PIECE_BYTES)
+		len_bytes = TK_WORKER_PIECE_BYTES;
+	if ((rc = make_room(worker, len_bytes, err)) ||
+	    (rc = tk_pread_full(fd, worker->window + worker->filled, len_bytes, worker->window_bytes + worker->filled, got_bytes, "file", err)))
 		return rc;
 	worker->filled += *got_bytes;
-	worker->stats.read_bytes += *got_bytes;
-	rc = tk_content_hash_feed(worker->hash, end, *got_bytes, err);
+	return TK_OK;
+}
+
+enum tk_rc
+tk_worker_zeros(struct tk_worker *worker, size_t len_bytes, struct tk_err *err)
+{
+	enum tk_rc rc = make_room(worker, len_bytes, err);
+
+	if (rc)
+		return rc;
+	memset(worker->window + worker->filled, 0, len_bytes);
+	worker->filled += len_bytes;
+	return TK_OK;
+}
+
+static bool
+all_zero(const uint8_t *data, size_t len_bytes)
+{
+	return len_bytes == 0 || (data[0] == 0 && memcmp(data, data + 1, len_bytes - 1) == 0);
+}
+
+enum tk_rc
+tk_worker_hash(struct tk_worker *worker, size_t len_bytes, struct tk_err *err)
+{
+	const uint8_t *data = worker->window + worker->hashed;
+	enum tk_rc rc;
+
+	/* Zeros, as holes are full of, cost nothing to hash. */
+	if (worker->zeros_are_holes && all_zero(data, len_bytes))
+		rc = tk_content_hash_zeros(worker->hash, len_bytes, err);
+	else
+		rc = tk_content_hash_feed(worker->hash, data, len_bytes, err);
+	worker->hashed += len_bytes;
+	return rc ? tk_ingest_break(worker->ingest, rc) : TK_OK;
+}
+
+enum tk_rc
+tk_worker_hash_known(struct tk_worker *worker, const struct tk_digest *leaf, size_t len_bytes, struct tk_err *err)
+{
+	enum tk_rc rc = tk_content_hash_known_leaf(worker->hash, leaf, len_bytes, err);
+
+	worker->hashed += len_bytes;
 	return rc ? tk_ingest_break(worker->ingest, rc) : TK_OK;
 }
 
@@ -177,12 +252,6 @@ stage(struct tk_worker *worker, struct tk_lane *lane, const uint8_t *data, size_
 		return rc;
 	worker->stats.literal_bytes += len_bytes;
 	return append(worker, extent, err);
-}
-
-static bool
-all_zero(const uint8_t *data, size_t len_bytes)
-{
-	return len_bytes == 0 || (data[0] == 0 && memcmp(data, data + 1, len_bytes - 1) == 0);
 }
 
 static enum tk_rc
@@ -280,14 +349,24 @@ tk_worker_skip(struct tk_worker *worker, size_t len_bytes)
 }
 
 enum tk_rc
-tk_worker_hole(struct tk_worker *worker, uint64_t len_bytes, struct tk_err *err)
+tk_worker_hole(struct tk_worker *worker, size_t len_bytes, struct tk_err *err)
 {
-	enum tk_rc rc;
+	enum tk_rc rc = end_run(worker, err);
 
-	if ((rc = end_run(worker, err)) || (rc = tk_content_hash_zeros(worker->hash, len_bytes, err)) ||
-	    (rc = append_hole(worker, len_bytes, err)))
-		return tk_ingest_break(worker->ingest, rc);
-	return TK_OK;
+	if (!rc)
+		rc = append_hole(worker, len_bytes, err);
+	tk_worker_skip(worker, len_bytes);
+	return rc ? tk_ingest_break(worker->ingest, rc) : TK_OK;
+}
+
+enum tk_rc
+tk_worker_all_hole(struct tk_worker *worker, uint64_t len_bytes, struct tk_err *err)
+{
+	enum tk_rc rc = tk_content_hash_zeros(worker->hash, len_bytes, err);
+
+	if (!rc)
+		rc = append_hole(worker, len_bytes, err);
+	return rc ? tk_ingest_break(worker->ingest, rc) : TK_OK;
 }
 
 static enum tk_rc
@@ -351,8 +430,7 @@ tk_worker_copy(struct tk_worker *worker, uint64_t old_off_bytes, size_t len_byte
 
 	if (!rc)
 		rc = slice_old(worker, old_off_bytes, len_bytes, err);
-	worker->taken += len_bytes;
-	worker->run_start = worker->taken;
+	tk_worker_skip(worker, len_bytes);
 	worker->stats.copied_bytes += len_bytes;
 	return rc ? tk_ingest_break(worker->ingest, rc) : TK_OK;
 }

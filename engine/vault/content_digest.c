@@ -268,7 +268,7 @@ tk_content_hash_zeros(struct tk_content_hash *hash, uint64_t len_bytes, struct t
 	size_t taken;
 
 	while (rc == TK_OK && len_bytes) {
-		if (hash->leaf_fill == 0 && hash->seg_fill == 0 && len_bytes >= hash->segment_max) {
+		if (!hash->on_leaf && hash->leaf_fill == 0 && hash->seg_fill == 0 && len_bytes >= hash->segment_max) {
 			rc = feed_zero_segment(hash, err);
 			len_bytes -= hash->segment_max;
 		} else if (hash->leaf_fill == 0 && len_bytes >= hash->leaf_max && leaf_room(hash) == hash->leaf_max) {

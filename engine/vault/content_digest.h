@@ -23,7 +23,7 @@ TK_MUST_CHECK enum tk_rc tk_content_hash_feed(struct tk_content_hash *hash, cons
 TK_MUST_CHECK enum tk_rc tk_content_hash_zeros(struct tk_content_hash *hash, uint64_t len_bytes, struct tk_err *err);
 /* Feeds a whole leaf whose digest is known; what was fed before ends with a leaf, and one that is short is the segment's last. TK_EINVAL: it is not a leaf's place or length. */
 TK_MUST_CHECK enum tk_rc tk_content_hash_known_leaf(struct tk_content_hash *hash, const struct tk_digest *leaf, size_t len_bytes, struct tk_err *err);
-/* From now on on_leaf is told each leaf's digest as it ends, in order, and what it returns ends the feeding; NULL: nobody. Not of a segment of zeros that tk_content_hash_zeros feeds whole. */
+/* From now on on_leaf is told the digest of each leaf of a stream as it ends, in order, and what it returns ends the feeding; NULL: nobody. */
 void tk_content_hash_tell_leaves(struct tk_content_hash *hash, enum tk_rc (*on_leaf)(void *ctx, const struct tk_digest *leaf, struct tk_err *err), void *ctx);
 /* The content digest of what was fed since begin. The next call is begin or all. */
 TK_MUST_CHECK enum tk_rc tk_content_hash_finish(struct tk_content_hash *hash, struct tk_digest *out, struct tk_err *err);

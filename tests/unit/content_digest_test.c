@@ -174,7 +174,9 @@ a_leaf_that_is_known_need_not_be_fed(void **state)
 		size_t leaf = 0;
 
 		tk_content_hash_tell_leaves(hash, on_leaf, &leaves);
-		assert_int_equal(tk_content_hash_all(hash, data, SIZE_MAX_TESTED, &want, NULL), TK_OK);
+		tk_content_hash_begin(hash);
+		assert_int_equal(tk_content_hash_feed(hash, data, SIZE_MAX_TESTED, NULL), TK_OK);
+		assert_int_equal(tk_content_hash_finish(hash, &want, NULL), TK_OK);
 		tk_content_hash_tell_leaves(hash, NULL, NULL);
 		tk_content_hash_begin(hash);
 		for (size_t at = 0, len; at < SIZE_MAX_TESTED; at += len, leaf++) {
@@ -214,6 +216,28 @@ a_known_leaf_out_of_its_place_is_refused(void **state)
 	assert_int_equal(tk_content_hash_known_leaf(hash, &leaf, 5, NULL), TK_OK);
 	assert_int_equal(tk_content_hash_feed(hash, "x", 1, NULL), TK_OK);
 	assert_int_equal(tk_content_hash_finish(hash, &out, NULL), TK_EINVAL);
+	tk_content_hash_cleanup(&hash);
+}
+
+static void
+leaves_of_zeros_are_told_too(void **state)
+{
+	static const uint8_t zeros[TK_LEAF_BYTES];
+	struct tk_content_hash *hash = new_hash(TK_LEAF_BYTES);
+	struct leaves leaves = {.count = 0};
+	struct tk_digest fed, skipped;
+
+	(void)state;
+	tk_content_hash_tell_leaves(hash, on_leaf, &leaves);
+	tk_content_hash_begin(hash);
+	assert_int_equal(tk_content_hash_feed(hash, zeros, sizeof(zeros), NULL), TK_OK);
+	assert_int_equal(tk_content_hash_finish(hash, &fed, NULL), TK_OK);
+	tk_content_hash_begin(hash);
+	assert_int_equal(tk_content_hash_zeros(hash, sizeof(zeros), NULL), TK_OK);
+	assert_int_equal(tk_content_hash_finish(hash, &skipped, NULL), TK_OK);
+	assert_memory_equal(&fed, &skipped, sizeof(fed));
+	assert_int_equal(leaves.count, 2);
+	assert_memory_equal(&leaves.rows[0], &leaves.rows[1], sizeof(leaves.rows[0]));
 	tk_content_hash_cleanup(&hash);
 }
 
@@ -281,6 +305,7 @@ main(void)
 		cmocka_unit_test(holes_are_zeros),
 		cmocka_unit_test(a_leaf_that_is_known_need_not_be_fed),
 		cmocka_unit_test(a_known_leaf_out_of_its_place_is_refused),
+		cmocka_unit_test(leaves_of_zeros_are_told_too),
 		cmocka_unit_test(who_is_told_of_leaves_may_stop_the_feeding),
 		cmocka_unit_test(a_segment_alone_has_the_digest_it_has_in_its_file),
 		cmocka_unit_test(a_huge_hole_costs_next_to_nothing),

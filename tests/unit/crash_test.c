@@ -286,12 +286,12 @@ lost_state_costs_little_and_loses_nothing(void **state)
 static void
 damaged_state_never_makes_a_wrong_point(void **state)
 {
-	static const char *const parts[] = {"current", "bundles/", "dedup/", "sig/", "meta/", "catalog.db"};
+	static const char *const parts[] = {"current", "bundles/", "dedup/", "facts/", "sig/", "tagkey", "meta/", "catalog.db"};
 	struct job_box *box = *state;
 	struct dice dice = {6};
 	struct history *history = begin(box, &dice);
 
-	box->opts.signature = TK_SIGNATURE_AT_ONCE;
+	box->opts.signature = TK_SIGNATURE_ROLLING;
 	backup_and_note(box, history);
 	for (size_t i = 0; i < 2 * sizeof(parts) / sizeof(parts[0]); i++) {
 		char command[512];

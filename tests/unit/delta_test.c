@@ -158,7 +158,7 @@ old_segments_init(struct old_segments *olds, const struct version *v, const stru
 		len = v->len - at < setup->segment_bytes ? v->len - at : setup->segment_bytes;
 		tk_buf_init(buf, 0);
 		assert_int_equal(tk_signature_build(v->data + at, len, setup->block_bytes, 16, buf, NULL), TK_OK);
-		olds->rows[olds->count++] = (struct tk_delta_old){at, len, buf->data, buf->len_bytes};
+		olds->rows[olds->count++] = (struct tk_delta_old){at, len, buf->data, buf->len_bytes, NULL};
 	}
 }
 
@@ -412,12 +412,35 @@ a_changed_block_length_still_finds_the_old_bytes(void **state)
 	pair_fill(pair, 4000, 10);
 	assert_int_equal(tk_signature_build(pair->old.data, 4000, 64, 16, &old_signature, NULL), TK_OK);
 	assert_int_equal(tk_signature_build(pair->new.data, 4000, 128, 16, &new_signature, NULL), TK_OK);
-	old = (struct tk_delta_old){0, 4000, old_signature.data, old_signature.len_bytes};
+	old = (struct tk_delta_old){0, 4000, old_signature.data, old_signature.len_bytes, NULL};
 	request.signature = new_signature.data;
 	request.signature_len_bytes = new_signature.len_bytes;
 	assert_int_equal(tk_delta_search(&request, &ops, NULL), TK_OK);
 	assert_int_equal(ops.count, 1);
 	assert_int_equal(ops.copy_bytes, 4000);
+}
+
+static void
+a_signature_that_was_loaded_is_searched_again(void **state)
+{
+	TK_AUTO(tk_signature_cleanup) struct tk_signature *loaded = NULL;
+	TK_AUTO(tk_buf_release) struct tk_buf bytes = {0};
+	struct pair *pair = *state;
+	struct tk_delta_old old;
+	struct tk_delta_request request = {.source = {read_version, &pair->new}, .len_bytes = 4000, .olds = &old, .old_count = 1};
+
+	pair_fill(pair, 4000, 13);
+	assert_int_equal(tk_signature_build(pair->old.data, 4000, 64, 16, &bytes, NULL), TK_OK);
+	old = (struct tk_delta_old){0, 4000, bytes.data, bytes.len_bytes, &loaded};
+	for (int i = 0; i < 3; i++) {
+		TK_AUTO(tk_delta_ops_release) struct tk_delta_ops ops = {0};
+		const struct tk_signature *before = loaded;
+
+		assert_int_equal(tk_delta_search(&request, &ops, NULL), TK_OK);
+		assert_int_equal(ops.copy_bytes, 4000);
+		assert_non_null(loaded);
+		assert_true(i == 0 || loaded == before);
+	}
 }
 
 static void
@@ -431,10 +454,10 @@ a_damaged_signature_is_an_error_and_never_a_wrong_range(void **state)
 
 	pair_fill(pair, 4000, 11);
 	assert_int_equal(tk_signature_build(pair->old.data, 4000, 64, 16, &signature, NULL), TK_OK);
-	old = (struct tk_delta_old){0, 4000, signature.data, signature.len_bytes - 1};
+	old = (struct tk_delta_old){0, 4000, signature.data, signature.len_bytes - 1, NULL};
 	assert_int_equal(tk_delta_search(&request, &ops, NULL), TK_ECORRUPT);
 	/* Said to be of a shorter segment with as many blocks: the last block would be copied from beyond its end. */
-	old = (struct tk_delta_old){0, 3990, signature.data, signature.len_bytes};
+	old = (struct tk_delta_old){0, 3990, signature.data, signature.len_bytes, NULL};
 	assert_int_equal(tk_delta_search(&request, &ops, NULL), TK_ECORRUPT);
 	assert_int_equal(ops.count, 0);
 }
@@ -476,7 +499,7 @@ search_after_fresh(struct long_new *new, size_t fresh, size_t kept, uint64_t mis
 	assert_non_null(new->data);
 	fill(new->data, new->len, &seed, 256);
 	assert_int_equal(tk_signature_build(new->data + fresh, kept, 1024, 16, &signature, NULL), TK_OK);
-	old = (struct tk_delta_old){0, kept, signature.data, signature.len_bytes};
+	old = (struct tk_delta_old){0, kept, signature.data, signature.len_bytes, NULL};
 	request.len_bytes = new->len;
 	request.miss_limit_bytes = miss_limit;
 	assert_int_equal(tk_delta_search(&request, &ops, NULL), TK_OK);
@@ -522,7 +545,7 @@ a_read_that_fails_is_passed_on(void **state)
 
 	pair_fill(pair, 4000, 12);
 	assert_int_equal(tk_signature_build(pair->old.data, 4000, 64, 16, &signature, NULL), TK_OK);
-	old = (struct tk_delta_old){0, 4000, signature.data, signature.len_bytes};
+	old = (struct tk_delta_old){0, 4000, signature.data, signature.len_bytes, NULL};
 	assert_int_equal(tk_delta_search(&request, &ops, NULL), TK_EIO);
 }
 
@@ -630,7 +653,7 @@ static void
 blocks_grow_with_the_file_and_follow_a_known_page(void **state)
 {
 	(void)state;
-	assert_int_equal(tk_delta_block_bytes(0, 0), 1024);
+	assert_int_equal(tk_delta_block_bytes(0, 0), 2048);
 	assert_int_equal(tk_delta_block_bytes(UINT64_C(2) << 30, 0), 2048);
 	assert_int_equal(tk_delta_block_bytes(UINT64_MAX, 0), 16384);
 	assert_int_equal(tk_delta_block_bytes(UINT64_C(2) << 30, 8192), 8192);
@@ -653,6 +676,7 @@ main(void)
 		PAIR_TEST(the_short_block_at_the_old_end_is_found_at_the_new_end),
 		PAIR_TEST(with_no_old_bytes_all_is_literal_and_with_no_new_bytes_there_is_nothing),
 		PAIR_TEST(a_changed_block_length_still_finds_the_old_bytes),
+		PAIR_TEST(a_signature_that_was_loaded_is_searched_again),
 		PAIR_TEST(a_damaged_signature_is_an_error_and_never_a_wrong_range),
 		cmocka_unit_test(a_miss_limit_bounds_the_search_of_new_bytes_and_what_it_hides),
 		PAIR_TEST(a_read_that_fails_is_passed_on),

@@ -46,9 +46,9 @@ small_segments(struct tk_backup_opts *opts)
 }
 
 static void
-signed_at_once(struct tk_backup_opts *opts)
+rolling_signatures(struct tk_backup_opts *opts)
 {
-	opts->signature = TK_SIGNATURE_AT_ONCE;
+	opts->signature = TK_SIGNATURE_ROLLING;
 	opts->block_bytes = 128;
 }
 
@@ -75,10 +75,9 @@ static void
 reread_often(struct tk_backup_opts *opts)
 {
 	opts->reread_period_s = 1;
-	opts->signature = TK_SIGNATURE_AT_ONCE;
 }
 
-static void (*const settings[])(struct tk_backup_opts *opts) = {small_segments, signed_at_once, whole_files, real_sizes, reread_often};
+static void (*const settings[])(struct tk_backup_opts *opts) = {small_segments, rolling_signatures, whole_files, real_sizes, reread_often};
 #define SETTINGS (sizeof(settings) / sizeof(settings[0]))
 
 /* ---- checks ---- */
@@ -311,7 +310,7 @@ every_version_of_large_files_comes_back(void **state)
 
 	real_sizes(&box->opts);
 	box->opts.delta_min_bytes = 0;
-	box->opts.signature = history.dice.state % 2 ? TK_SIGNATURE_AT_ONCE : TK_SIGNATURE_FIRST_CHANGE;
+	box->opts.signature = history.dice.state % 2 ? TK_SIGNATURE_TAGS : TK_SIGNATURE_ROLLING;
 	tree_write(scratch_path(box->scratch, "tree/database", path, sizeof(path)), &history.dice, (5u << 20) + 17);
 	tree_write(scratch_path(box->scratch, "tree/dump", path, sizeof(path)), &history.dice, 700000);
 	tree_write(scratch_path(box->scratch, "tree/image", path, sizeof(path)), &history.dice, 1u << 20);

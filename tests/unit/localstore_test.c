@@ -105,7 +105,7 @@ a_name_that_could_leave_the_directory_is_refused(void **state)
 }
 
 static void
-a_sweep_leaves_what_this_run_used(void **state)
+a_sweep_leaves_what_this_run_wants_kept(void **state)
 {
 	const struct scratch *scratch = *state;
 	struct tk_localstore *store = store_of(scratch);
@@ -120,10 +120,13 @@ a_sweep_leaves_what_this_run_used(void **state)
 	scratch_file(scratch, SIG_DIR "aa/.tk-tmp-0", "left by a crash");
 	assert_int_equal(tk_localstore_mark(store, TK_LOCAL_SIGNATURE, "aa0", NULL), TK_OK);
 	expect(store, TK_LOCAL_SIGNATURE, "aa1", "got");
+	assert_false(tk_localstore_has_put(store, TK_LOCAL_SIGNATURE));
 	put(store, TK_LOCAL_SIGNATURE, "aa3", "new");
+	assert_true(tk_localstore_has_put(store, TK_LOCAL_SIGNATURE));
+	assert_false(tk_localstore_has_put(store, TK_LOCAL_META));
 	assert_int_equal(tk_localstore_sweep(store, TK_LOCAL_SIGNATURE, NULL), TK_OK);
 	expect(store, TK_LOCAL_SIGNATURE, "aa0", "marked");
-	expect(store, TK_LOCAL_SIGNATURE, "aa1", "got");
+	expect(store, TK_LOCAL_SIGNATURE, "aa1", NULL);
 	expect(store, TK_LOCAL_SIGNATURE, "aa2", NULL);
 	expect(store, TK_LOCAL_SIGNATURE, "aa3", "new");
 	expect(store, TK_LOCAL_SIGNATURE, "bb2", NULL);
@@ -164,7 +167,7 @@ main(void)
 		cmocka_unit_test_setup_teardown(a_torn_file_counts_as_absent_and_is_removed, scratch_setup, scratch_teardown),
 		cmocka_unit_test_setup_teardown(a_file_under_the_name_of_another_counts_as_absent, scratch_setup, scratch_teardown),
 		cmocka_unit_test_setup_teardown(a_name_that_could_leave_the_directory_is_refused, scratch_setup, scratch_teardown),
-		cmocka_unit_test_setup_teardown(a_sweep_leaves_what_this_run_used, scratch_setup, scratch_teardown),
+		cmocka_unit_test_setup_teardown(a_sweep_leaves_what_this_run_wants_kept, scratch_setup, scratch_teardown),
 		cmocka_unit_test(a_set_of_marks_grows_and_forgets_none),
 	};
 

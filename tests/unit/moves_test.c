@@ -86,7 +86,6 @@ a_file_that_moved_and_changed_is_a_delta(void **state)
 	struct job_box *box = *state;
 
 	box->opts.trust = TK_TRUST_MOVES;
-	box->opts.signature = TK_SIGNATURE_AT_ONCE;
 	job_shell(box, "head -c 60000 /dev/urandom >\"$1/large\"; echo >\"$1/other\"");
 	age(box);
 	job_shell(box, "mv \"$1/large\" \"$1/under another name\"; printf abcdef | dd of=\"$1/under another name\" bs=1 seek=30000 conv=notrunc 2>/dev/null");
@@ -102,7 +101,6 @@ what_is_known_of_a_moved_file_serves_its_next_change(void **state)
 	struct job_box *box = *state;
 
 	box->opts.trust = TK_TRUST_MOVES;
-	box->opts.signature = TK_SIGNATURE_AT_ONCE;
 	job_shell(box, "head -c 60000 /dev/urandom >\"$1/large\"");
 	age(box);
 	/* Over a sweep of the local store. */

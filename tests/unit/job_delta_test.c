@@ -1,0 +1,251 @@
+/* A change of a large file costs what changed, from the first one on. */
+#include "tests/unit/unit.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "tests/unit/job_fixture.h"
+#include "tests/unit/tree_kit.h"
+
+#define LARGE (3u << 20)
+
+/* As an operator has them who configured nothing. */
+static void
+default_sizes(struct job_box *box)
+{
+	box->opts.segment_bytes = box->opts.pack_plain_bytes = 0;
+	box->opts.chunk_min_bytes = box->opts.chunk_avg_bytes = box->opts.chunk_max_bytes = 0;
+	box->opts.delta_min_bytes = box->opts.block_bytes = 0;
+}
+
+static void
+write_at(const struct job_box *box, const char *name, size_t at, const void *data, size_t len)
+{
+	char path[160];
+	int fd;
+
+	(void)snprintf(path, sizeof(path), "%s/%s", box->tree, name);
+	fd = open(path, O_WRONLY | O_CREAT, 0600);
+	assert_true(fd >= 0);
+	assert_int_equal(pwrite(fd, data, len, (off_t)at), (ssize_t)len);
+	close(fd);
+}
+
+/* What was backed up is what is there now. */
+static void
+backup_exactly(struct job_box *box)
+{
+	char *listing;
+
+	job_settle();
+	job_backup_ok(box);
+	listing = tree_list(box->tree, 1);
+	job_check_point(box, &box->result.point, listing, 0);
+	free(listing);
+}
+
+static void
+make_large(struct job_box *box)
+{
+	default_sizes(box);
+	job_shell(box, "head -c 3145728 /dev/urandom >\"$1/large\"");
+	backup_exactly(box);
+}
+
+static void
+the_first_edit_of_a_file_costs_the_blocks_it_touched(void **state)
+{
+	struct job_box *box = *state;
+
+	make_large(box);
+	write_at(box, "large", 1000000, "abcdef", 6);
+	backup_exactly(box);
+	assert_true(box->result.read_bytes == LARGE);
+	assert_in_range(box->result.literal_bytes, 6, 4096);
+	assert_in_range(box->result.stored_bytes, 6, 8192);
+}
+
+static void
+the_first_insertion_into_a_file_costs_little_more_than_itself(void **state)
+{
+	struct job_box *box = *state;
+
+	make_large(box);
+	job_shell(box, "{ head -c 1000000 \"$1/large\"; echo inserted; tail -c +1000001 \"$1/large\"; } >\"$4/new\"; cat \"$4/new\" >\"$1/large\"");
+	backup_exactly(box);
+	assert_in_range(box->result.literal_bytes, 9, 8192);
+	assert_in_range(box->result.stored_bytes, 9, 16384);
+}
+
+static void
+growing_and_shrinking_cost_what_was_added(void **state)
+{
+	struct job_box *box = *state;
+
+	make_large(box);
+	job_shell(box, "echo appended >>\"$1/large\"");
+	backup_exactly(box);
+	assert_in_range(box->result.literal_bytes, 9, 4096);
+	job_shell(box, "truncate -s 2000001 \"$1/large\"");
+	backup_exactly(box);
+	assert_in_range(box->result.literal_bytes, 0, 4096);
+}
+
+static void
+what_is_read_again_and_did_not_change_is_read_once_and_keeps_its_map(void **state)
+{
+	struct job_box *box = *state;
+
+	make_large(box);
+	for (int i = 0; i < 2; i++) {
+		job_shell(box, "touch \"$1/large\"");
+		backup_exactly(box);
+		assert_true(box->result.read_bytes == LARGE);
+		assert_true(box->result.literal_bytes == 0);
+		assert_in_range(box->result.stored_bytes, 1, 2500);
+	}
+}
+
+static void
+without_the_key_the_next_change_is_cut_into_chunks_once(void **state)
+{
+	struct job_box *box = *state;
+
+	make_large(box);
+	job_shell(box, "rm \"$3/tagkey\"");
+	write_at(box, "large", 1000000, "abcdef", 6);
+	backup_exactly(box);
+	assert_true(box->result.read_bytes == LARGE);
+	assert_in_range(box->result.literal_bytes, 30000, 1100000);
+	write_at(box, "large", 2000000, "abcdef", 6);
+	backup_exactly(box);
+	assert_in_range(box->result.literal_bytes, 6, 4096);
+}
+
+static void
+without_facts_what_did_not_change_is_still_not_stored_again(void **state)
+{
+	struct job_box *box = *state;
+
+	make_large(box);
+	job_shell(box, "rm -r \"$3/facts\"; touch \"$1/large\"");
+	backup_exactly(box);
+	assert_true(box->result.literal_bytes == 0);
+	/* And what was read made them anew. */
+	write_at(box, "large", 2000000, "abcdef", 6);
+	backup_exactly(box);
+	assert_in_range(box->result.literal_bytes, 6, 4096);
+}
+
+/* Of the version before the last one, too: nothing piles up. */
+static void
+only_what_is_known_of_the_last_version_is_kept(void **state)
+{
+	struct job_box *box = *state;
+
+	job_shell(box, "head -c 100000 /dev/urandom >\"$1/large\"");
+	for (size_t i = 0; i < 4; i++) {
+		backup_exactly(box);
+		job_shell(box, "test $(find \"$3/facts\" -type f | wc -l) = 7");
+		for (size_t at = 10; at < 100000; at += 10000)
+			write_at(box, "large", at + i, "abcdef", 6);
+	}
+}
+
+static void
+a_file_of_holes_is_not_read_where_it_is_one(void **state)
+{
+	struct job_box *box = *state;
+
+	job_shell(box, "truncate -s 500000 \"$1/large\"");
+	write_at(box, "large", 100000, "in the middle", 13);
+	backup_exactly(box);
+	write_at(box, "large", 300000, "in a hole", 9);
+	backup_exactly(box);
+	assert_in_range(box->result.read_bytes, 13, 20000);
+	assert_in_range(box->result.literal_bytes, 9, 4096);
+	/* Data becomes a hole. */
+	job_shell(box, "fallocate -p -o 98304 -l 16384 \"$1/large\"");
+	backup_exactly(box);
+	assert_true(box->result.literal_bytes == 0);
+}
+
+/* Blocks whose rolling sums all agree, and whose bytes do not: +1, -2, +1 changes neither the sum nor the weighted sum. */
+static void
+fill_with_equal_sums(uint8_t *data, size_t len, size_t block)
+{
+	struct dice dice = {5};
+
+	for (size_t at = 0; at < len; at++)
+		data[at] = (uint8_t)(100 + at % block % 7);
+	for (size_t at = 0; at + 3 <= len; at += at % block + 6 > block ? block - at % block : 3) {
+		uint8_t by = (uint8_t)dice_below(&dice, 40);
+
+		data[at] = (uint8_t)(data[at] + by);
+		data[at + 1] = (uint8_t)(data[at + 1] - 2 * by);
+		data[at + 2] = (uint8_t)(data[at + 2] + by);
+	}
+}
+
+static uint64_t
+copied_of_what_moved(struct job_box *box, enum tk_signature_kind signature)
+{
+	static uint8_t data[64 * 150];
+
+	fill_with_equal_sums(data, sizeof(data), 64);
+	box->opts.signature = signature;
+	write_at(box, "large", 0, data, sizeof(data));
+	backup_exactly(box);
+	/* The first block, the only one that an index over such sums knows, is gone. */
+	write_at(box, "large", 0, "moved!", 6);
+	write_at(box, "large", 6, data + 64, sizeof(data) - 64);
+	backup_exactly(box);
+	return box->result.copied_bytes;
+}
+
+static void
+rolling_signatures_find_what_tags_do_not(void **state)
+{
+	struct job_box *box = *state;
+
+	assert_in_range(copied_of_what_moved(box, TK_SIGNATURE_TAGS), 0, 200);
+	job_shell(box, "rm \"$1/large\"");
+	backup_exactly(box);
+	assert_in_range(copied_of_what_moved(box, TK_SIGNATURE_ROLLING), 9000, 9600);
+}
+
+static void
+with_never_nothing_is_kept(void **state)
+{
+	struct job_box *box = *state;
+
+	box->opts.signature = TK_SIGNATURE_NEVER;
+	job_shell(box, "head -c 100000 /dev/urandom >\"$1/large\"");
+	backup_exactly(box);
+	write_at(box, "large", 50000, "abcdef", 6);
+	backup_exactly(box);
+	assert_true(box->result.copied_bytes == 0);
+	job_shell(box, "test $(find \"$3/facts\" \"$3/sig\" -type f | wc -l) = 0");
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(the_first_edit_of_a_file_costs_the_blocks_it_touched, job_setup, job_teardown),
+		cmocka_unit_test_setup_teardown(the_first_insertion_into_a_file_costs_little_more_than_itself, job_setup, job_teardown),
+		cmocka_unit_test_setup_teardown(growing_and_shrinking_cost_what_was_added, job_setup, job_teardown),
+		cmocka_unit_test_setup_teardown(what_is_read_again_and_did_not_change_is_read_once_and_keeps_its_map, job_setup, job_teardown),
+		cmocka_unit_test_setup_teardown(without_the_key_the_next_change_is_cut_into_chunks_once, job_setup, job_teardown),
+		cmocka_unit_test_setup_teardown(without_facts_what_did_not_change_is_still_not_stored_again, job_setup, job_teardown),
+		cmocka_unit_test_setup_teardown(only_what_is_known_of_the_last_version_is_kept, job_setup, job_teardown),
+		cmocka_unit_test_setup_teardown(a_file_of_holes_is_not_read_where_it_is_one, job_setup, job_teardown),
+		cmocka_unit_test_setup_teardown(rolling_signatures_find_what_tags_do_not, job_setup, job_teardown),
+		cmocka_unit_test_setup_teardown(with_never_nothing_is_kept, job_setup, job_teardown),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -153,13 +153,14 @@ close_listening(struct tk_server *server)
 	server->listen_count = 0;
 }
 
-/* Lets what is in flight come to its end, for a while. */
+/* Lets what is in flight come to its end, for a while. Strangers have nothing in flight. */
 static void
 drain(struct tk_server *server)
 {
 	int64_t give_up_ns = tk_clock_mono_ns() + (int64_t)server->options.drain_timeout_ms * 1000000;
 	bool aborted = false;
 
+	tk_door_clear(server);
 	for (;;) {
 		reap(server);
 		/* The list is changed by this thread alone. */

@@ -86,11 +86,13 @@ void tk_conn_abort(struct tk_conn *conn);
 /* server_conn.c: the life of one connection; the argument is a struct tk_conn. */
 void *tk_conn_run(void *arg);
 
-/* server_door.c. May one more be accepted now? Takes server->lock; what follows, up to the report, is called under it. */
+/* server_door.c. May one more be accepted now? Takes server->lock; what follows is called under it, where it does not say so. */
 bool tk_door_has_room(struct tk_server *server);
 /* The connection, in the list already, is a stranger of this stage from now on; another one is sent away if there are as many as may be. */
 void tk_door_enter(struct tk_conn *conn, enum tk_conn_stage stage);
 void tk_door_leave(struct tk_conn *conn);
+/* All strangers are sent away. Takes server->lock. */
+void tk_door_clear(struct tk_server *server);
 /* It has shown that it is to be served as `stage`. TK_EUNREACH: enough are. TK_ECANCELLED: it was sent away. */
 TK_MUST_CHECK enum tk_rc tk_door_pass(struct tk_conn *conn, enum tk_conn_stage stage, struct tk_err *err);
 unsigned tk_door_count_served(const struct tk_server *server);

@@ -87,6 +87,23 @@ tk_door_enter(struct tk_conn *conn, enum tk_conn_stage stage)
 	door->conns[door->count++] = conn;
 }
 
+void
+tk_door_clear(struct tk_server *server)
+{
+	pthread_mutex_lock(&server->lock);
+	for (size_t stage = 0; stage < TK_CONN_RECOVERING; stage++) {
+		struct tk_door *door = &server->doors[stage];
+
+		while (door->count > 0) {
+			struct tk_conn *conn = door->conns[--door->count];
+
+			conn->sent_away = true;
+			tk_conn_abort(conn);
+		}
+	}
+	pthread_mutex_unlock(&server->lock);
+}
+
 static unsigned
 count_inside(const struct tk_server *server, enum tk_conn_stage stage, const uint64_t *network)
 {

@@ -13,6 +13,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "engine/base/clock.h"
 #include "tests/unit/net_fixture.h"
 
 #define CROWD 600u
@@ -193,6 +194,29 @@ the_silent_do_not_push_out_who_speaks(void **state)
 }
 
 static void
+a_site_that_stops_does_not_wait_for_strangers(void **state)
+{
+	struct net *net = *state;
+	int64_t start_ns;
+	int fds[3];
+
+	net->options.hello_timeout_ms = 20000;
+	net->options.drain_timeout_ms = 20000;
+	net_serve(net);
+	for (unsigned i = 0; i < 3; i++) {
+		fds[i] = knock(net, 1);
+		assert_true(fds[i] >= 0);
+		if (i > 0)
+			begin_to_speak(fds[i]);
+	}
+	(void)usleep(100000);
+	start_ns = tk_clock_mono_ns();
+	tk_server_stop(net->server);
+	assert_true(tk_clock_mono_ns() - start_ns < 10000000000);
+	close_all(fds, 3);
+}
+
+static void
 recoveries_have_a_bound_of_their_own(void **state)
 {
 	struct net *net = *state;
@@ -224,6 +248,7 @@ main(void)
 		OVER_NET(a_crowd_of_strangers_keeps_no_peer_out),
 		OVER_NET(the_network_that_sent_the_most_makes_room),
 		OVER_NET(the_silent_do_not_push_out_who_speaks),
+		OVER_NET(a_site_that_stops_does_not_wait_for_strangers),
 		OVER_NET(recoveries_have_a_bound_of_their_own),
 	};
 

@@ -349,6 +349,34 @@ alarm_fenced(struct looking *looking, const struct tk_id *domain)
 	tk_epoch_release(&own);
 }
 
+/* The sites that answer now could not tell: those that are silent could have met the ack rule, or have elected another writer. */
+static enum tk_rc
+alarm_unasked(struct looking *looking, struct tk_err *err)
+{
+	struct tk_health *health = looking->health;
+	const struct tk_config_dataset *dataset = health->dataset;
+	struct tk_ack_site *list = calloc(dataset->sites.count + 1, sizeof(*list));
+	size_t count = 0;
+
+	if (!list)
+		return tk_err_set(err, TK_ENOMEM, "no memory for the sites");
+	for (size_t i = 0; i < dataset->sites.count; i++) {
+		const struct tk_config_site *conf = tk_config_site_find(looking->home->cfg, dataset->sites.items[i]);
+
+		if (!conf)
+			continue;
+		list[count] = (struct tk_ack_site){.name = conf->name, .local = conf->local};
+		for (size_t k = 0; k < health->site_count; k++)
+			list[count].marked |= health->sites[k].reachable && strcmp(health->sites[k].name, conf->name) == 0;
+		count++;
+	}
+	if (health->exit_status != 6 && health->exit_status != 7 && !tk_ack_asked_enough(dataset->policy->ack, list, count))
+		add_alarm(health, "possibly-fenced", "the sites that do not answer could have acknowledged points that this home does not know, or have elected another writer (ack rule %s)",
+			  tk_ack_rule_name(dataset->policy->ack));
+	free(list);
+	return TK_OK;
+}
+
 /* ---- all of it ---- */
 
 static enum tk_rc
@@ -372,7 +400,7 @@ look(struct looking *looking, struct tk_err *err)
 	alarm_sites(health);
 	alarm_rest(health, looking->home);
 	alarm_fenced(looking, &domain);
-	return TK_OK;
+	return alarm_unasked(looking, err);
 }
 
 enum tk_rc

@@ -332,6 +332,28 @@ tell_missing(struct run *run, bool failed)
 	}
 }
 
+/* With an ack rule that few sites meet, silent ones could have met it too, or have elected another writer: the run stands by its rule, and says so. */
+static void
+warn_unasked(struct run *run)
+{
+	char names[256] = "", text[TK_ERR_TEXT_MAX];
+	size_t used = 0;
+
+	for (size_t i = 0; i < run->dataset->sites.count && used < sizeof(names); i++) {
+		const char *name = run->dataset->sites.items[i];
+		bool asked = false;
+
+		for (size_t k = 0; k < run->site_count; k++)
+			asked |= run->result.sites[k].asked && strcmp(run->sites[k].name, name) == 0;
+		if (!asked)
+			used += (size_t)snprintf(names + used, sizeof(names) - used, "%s%s", used > 0 ? ", " : "", name);
+	}
+	(void)snprintf(text, sizeof(text), "possibly fenced: sites that were not asked (%s) could hold points of dataset %s that this home does not know, or have elected another writer; "
+		       "run it again when they answer", names, run->dataset->name);
+	tk_out_warn(run->home->cli->out, TK_EUNREACH, "%s", text);
+	(void)json_array_append_new(run->errors, json_pack("{s:s, s:o}", "code", tk_rc_name(TK_EUNREACH), "message", tk_json_text(text)));
+}
+
 static void
 tell_text(const struct run *run)
 {
@@ -384,8 +406,8 @@ note_run(const struct run *run, const struct tk_id *domain, int64_t start_ns, in
 	if (rc)
 		(void)snprintf(row.text, sizeof(row.text), "%.*s", (int)sizeof(row.text) - 1, err->text);
 	else
-		(void)snprintf(row.text, sizeof(row.text), "%llu files, %llu bytes stored, ack rule %s", (unsigned long long)result->scan.files,
-			       (unsigned long long)result->stored_bytes, result->ack_met ? "met" : "not met");
+		(void)snprintf(row.text, sizeof(row.text), "%llu files, %llu bytes stored, ack rule %s%s", (unsigned long long)result->scan.files,
+			       (unsigned long long)result->stored_bytes, result->ack_met ? "met" : "not met", result->possibly_fenced ? ", possibly fenced" : "");
 	tk_home_note_run(run->home, domain, &row);
 }
 
@@ -421,6 +443,8 @@ backup_one(struct tk_home *home, const char *name, json_t *docs)
 		rc = run_dataset(&run, &domain, &err);
 	if (rc || run.result.point.epoch > 0)
 		tell_missing(&run, rc != TK_OK);
+	if (!rc && run.result.possibly_fenced)
+		warn_unasked(&run);
 	if (!rc) {
 		warn_emptied(&run);
 		tell_text(&run);

@@ -78,9 +78,9 @@ ask_others(struct tk_home *home, struct tk_journal *journal, const struct tk_con
 	   struct tk_err *err)
 {
 	enum tk_ack_rule rule = dataset->policy->ack;
-	struct tk_ack_site *rest = calloc(dataset->sites.count + 1, sizeof(*rest));
+	struct tk_ack_site *sites = calloc(dataset->sites.count + 1, sizeof(*sites));
 	size_t answered = 0;
-	enum tk_rc rc = rest ? TK_OK : tk_err_set(err, TK_ENOMEM, "no memory for the sites");
+	enum tk_rc rc = sites ? TK_OK : tk_err_set(err, TK_ENOMEM, "no memory for the sites");
 
 	for (size_t i = 0; i < dataset->sites.count && !rc; i++) {
 		const char *other = dataset->sites.items[i];
@@ -88,13 +88,13 @@ ask_others(struct tk_home *home, struct tk_journal *journal, const struct tk_con
 
 		if (strcmp(other, name) != 0)
 			rc = ask(home, journal, dataset, other, &asked, err);
-		rest[i] = (struct tk_ack_site){.name = other, .local = tk_config_site_find(home->cfg, other)->local, .marked = !asked};
+		sites[i] = (struct tk_ack_site){.name = other, .local = tk_config_site_find(home->cfg, other)->local, .marked = asked};
 		answered += asked;
 	}
-	if (!rc && (tk_ack_is_met(rule, rest, dataset->sites.count) || tk_ack_takeover_is_clean(rule, rest, dataset->sites.count)))
+	if (!rc && !tk_ack_asked_enough(rule, sites, dataset->sites.count))
 		object(against, "dataset %s: what the old vault of site %s promised is not known to those other sites that answer (%zu of %zu; ack rule %s)",
 		       dataset->name, name, answered, dataset->sites.count - 1, tk_ack_rule_name(rule));
-	free(rest);
+	free(sites);
 	return rc;
 }
 

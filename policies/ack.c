@@ -92,15 +92,30 @@ tk_ack_fence(enum tk_ack_rule rule, const struct tk_ack_site *sites, size_t coun
 	return fence(rule, tally_of(sites, count));
 }
 
-bool
-tk_ack_is_safe(enum tk_ack_rule rule, const struct tk_ack_site *sites, size_t count)
+static struct tally
+others_of(struct tally sum)
 {
-	struct tally sum = tally_of(sites, count);
 	struct tally others = sum;
 
 	others.marked = sum.sites - sum.marked;
 	others.marked_locals = sum.locals - sum.marked_locals;
-	return sum.marked > 0 && !clean(rule, others);
+	return others;
+}
+
+bool
+tk_ack_asked_enough(enum tk_ack_rule rule, const struct tk_ack_site *sites, size_t count)
+{
+	struct tally others = others_of(tally_of(sites, count));
+
+	return !met(rule, others) && !clean(rule, others);
+}
+
+bool
+tk_ack_is_safe(enum tk_ack_rule rule, const struct tk_ack_site *sites, size_t count)
+{
+	struct tally sum = tally_of(sites, count);
+
+	return sum.marked > 0 && !clean(rule, others_of(sum));
 }
 
 size_t

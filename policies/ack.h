@@ -42,6 +42,10 @@ struct tk_ack_fence {
 };
 struct tk_ack_fence tk_ack_fence(enum tk_ack_rule rule, const struct tk_ack_site *sites, size_t count);
 
+/* Who asked the marked sites knows of every point that could have been acknowledged, and of every writer that could have been elected by a clean takeover: the others alone
+ * could do neither. */
+bool tk_ack_asked_enough(enum tk_ack_rule rule, const struct tk_ack_site *sites, size_t count);
+
 /* True when every clean takeover reads at least one marked site: the sites without a mark cannot make one among
  * themselves. A met rule is always safe; an unmet one may be. */
 bool tk_ack_is_safe(enum tk_ack_rule rule, const struct tk_ack_site *sites, size_t count);

@@ -73,7 +73,8 @@ const struct tk_config_key tk_config_key_table[] = {
 		"The identity of its keys and its history, written by init. Never change it."),
 
 	POLICY("ack", ack, "any|quorum|all-local|all", TK_KEY_CHOICE, "all-local", 0, 0,
-		"Whose receipts make a run count as protected: any site, more than half of the sites, every local site, every site."),
+		"Whose receipts make a run count as protected: any site, more than half of the sites, every local site, every site. With any, a run that does not reach every site "
+		"cannot know whether another node writes now: it warns, and status raises an alarm, but it counts."),
 	POLICY("reconnect", reconnect_ms, "duration", TK_KEY_DURATION, "1min", 0, DAY_MS,
 		"How long a run tries to reach a site again whose connection broke, as when its daemon is started anew; 0: not at all, it gets the point with the next run."),
 	POLICY("linger", linger_ms, "duration", TK_KEY_DURATION, "15min", 0, 30 * DAY_MS,

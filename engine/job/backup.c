@@ -74,6 +74,12 @@ open_sites(struct tk_backup *run, struct tk_err *err)
 	tk_sites_wait_open(run->sites, tk_clock_mono_ns() + opts->open_timeout_ms * NS_PER_MS);
 	if ((rc = tk_sites_tell(run->sites, false, err)))
 		return rc;
+	for (size_t i = 0; i < opts->site_count; i++) {
+		struct tk_site_report report;
+
+		tk_sites_report(run->sites, i, &report);
+		run->result->sites[i].asked = report.phase == TK_SITE_OPEN;
+	}
 	epoch.sites = run->sites;
 	rc = tk_epoch_settle(&epoch, &run->verdict, err);
 	run->result->possibly_fenced = run->verdict.possibly_fenced;

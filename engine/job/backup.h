@@ -72,6 +72,7 @@ struct tk_backup_opts {
 };
 
 struct tk_backup_site {
+	bool asked;                           /* it answered before the scan */
 	bool has_receipt;
 	int64_t receipt_ns;
 	struct tk_digest receipt_digest;

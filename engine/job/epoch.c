@@ -90,7 +90,7 @@ continue_epoch(const struct tk_epoch_opts *opts, struct tk_epoch_verdict *out, c
 			}
 		}
 	}
-	out->possibly_fenced = !tk_voters_suffice(opts->voters, opts->handles, seen, opts->site_count);
+	out->possibly_fenced = !tk_voters_asked_enough(opts->voters, opts->handles, seen, opts->site_count);
 	free(seen);
 	if (!rc && open == 0)
 		return tk_err_set(err, TK_EUNREACH, "no site answers; nothing is stored");

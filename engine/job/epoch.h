@@ -34,7 +34,7 @@ struct tk_epoch_verdict {
 	uint64_t next_sequence;
 	struct tk_head last;                  /* the parent of the next point; epoch 0: none */
 	bool won_now;                         /* a new epoch was won in this run */
-	bool possibly_fenced;                 /* too few sites were reached to know */
+	bool possibly_fenced;                 /* the sites that were not reached could have elected another writer, or hold what a former state of this home wrote */
 };
 
 /* Errors: TK_EFENCED; TK_EHISTORY; TK_EUNREACH: no site, or too few votes for a new epoch. */

@@ -34,17 +34,35 @@ tk_voters_set(const struct tk_voters *voters, struct tk_journal *journal, struct
 	return rc;
 }
 
+/* The set, and which of it are chosen. False: there are too many. */
+static bool
+choose(const struct tk_voters *voters, const struct tk_site *sites, const bool *chosen, size_t count, struct tk_site_set *set, bool *of_set)
+{
+	if (check_count(voters, NULL))
+		return false;
+	fill(voters, set);
+	for (size_t i = 0; i < voters->count; i++) {
+		of_set[i] = false;
+		for (size_t k = 0; k < count; k++)
+			of_set[i] |= chosen[k] && strcmp(sites[k].name, voters->list[i].name) == 0;
+	}
+	return true;
+}
+
 bool
 tk_voters_suffice(const struct tk_voters *voters, const struct tk_site *sites, const bool *chosen, size_t count)
 {
-	bool voted[TK_SITE_SET_MAX] = {false};
+	bool of_set[TK_SITE_SET_MAX];
 	struct tk_site_set set;
 
-	if (check_count(voters, NULL))
-		return false;
-	fill(voters, &set);
-	for (size_t i = 0; i < voters->count; i++)
-		for (size_t k = 0; k < count; k++)
-			voted[i] |= chosen[k] && strcmp(sites[k].name, voters->list[i].name) == 0;
-	return tk_site_set_suffices(&set, voted);
+	return choose(voters, sites, chosen, count, &set, of_set) && tk_site_set_suffices(&set, of_set);
+}
+
+bool
+tk_voters_asked_enough(const struct tk_voters *voters, const struct tk_site *sites, const bool *chosen, size_t count)
+{
+	bool of_set[TK_SITE_SET_MAX];
+	struct tk_site_set set;
+
+	return choose(voters, sites, chosen, count, &set, of_set) && tk_site_set_leaves_nothing(&set, of_set);
 }

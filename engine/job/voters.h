@@ -22,5 +22,7 @@ struct tk_voters {
 TK_MUST_CHECK enum tk_rc tk_voters_set(const struct tk_voters *voters, struct tk_journal *journal, struct tk_site_set *out, struct tk_err *err);
 /* Are those sites for which chosen[] is set enough to fence every set that could have acknowledged a point? A site that is no voter does not matter. */
 bool tk_voters_suffice(const struct tk_voters *voters, const struct tk_site *sites, const bool *chosen, size_t count);
+/* Does who asked those know of every point that could have been acknowledged, and of every other writer that could have been elected? */
+bool tk_voters_asked_enough(const struct tk_voters *voters, const struct tk_site *sites, const bool *chosen, size_t count);
 
 #endif

@@ -113,6 +113,25 @@ expect 0 twinkeep verify
 expect 0 twinkeep status --json
 alarms_are ""
 
+# --- with ack = any a silent site could have met the rule alone: the run keeps to it, and says aloud what it cannot know
+sed -i 's/^\([[:space:]]*\)ack = all-local.*/\1ack = any/' "$T/home/twinkeep.conf"
+expect 0 twinkeep backup --json
+json_is possibly_fenced false
+mv "$T/two" "$T/two.off"
+expect 0 twinkeep backup --json
+json_is ack_met true
+json_is possibly_fenced true
+err_has 'possibly fenced: sites that were not asked (two) could'
+json errors | grep -q 'possibly fenced: ' || fail "errors do not say that the run is possibly fenced"
+expect 0 twinkeep status --json
+alarms_are "possibly-fenced unreachable"
+json datasets.0.last_backup.text | grep -q 'ack rule met, possibly fenced' || fail "the history does not say that the run was possibly fenced"
+mv "$T/two.off" "$T/two"
+expect 0 twinkeep status --json
+alarms_are ""
+sed -i 's/^\([[:space:]]*\)ack = any/\1ack = all-local/' "$T/home/twinkeep.conf"
+expect 0 twinkeep backup
+
 # --- another home writes now: this one is fenced, whether it has noticed or not
 cp -a "$T/home" "$T/copy"
 expect 0 twinkeep recover --home "$T/copy" --site dir:"$T/one"

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "engine/vault/opening.h"
 #include "policies/ack.h"
 
 #define SITES_MAX 5
@@ -113,6 +114,27 @@ what_was_acknowledged_is_seen_by_every_clean_takeover(void **state)
 					}
 }
 
+/* The engine, which knows no rules, says the same of a set by its numbers. */
+static void
+compare_sets(enum tk_ack_rule rule, unsigned n, unsigned locals, unsigned chosen)
+{
+	struct tk_site_set set = {.count = n};
+	struct tk_ack_site sites[SITES_MAX];
+	bool of_set[SITES_MAX];
+	struct tk_ack_fence fence;
+
+	for (unsigned i = 0; i < n; i++) {
+		of_set[i] = (chosen >> i) & 1;
+		sites[i] = (struct tk_ack_site){"s", (locals >> i) & 1, of_set[i]};
+	}
+	fence = tk_ack_fence(rule, sites, n);
+	set.least = fence.least;
+	for (unsigned i = 0; i < n; i++)
+		set.sites[i].counts = sites[i].local || !fence.locals_count;
+	assert_int_equal(tk_site_set_suffices(&set, of_set), tk_ack_takeover_is_clean(rule, sites, n));
+	assert_int_equal(tk_site_set_leaves_nothing(&set, of_set), tk_ack_asked_enough(rule, sites, n));
+}
+
 /* A fenced set is clean exactly when it is a majority, and the sites outside of it could not meet the rule. */
 static void
 a_fence_says_in_numbers_what_a_clean_takeover_needs(void **state)
@@ -135,6 +157,7 @@ a_fence_says_in_numbers_what_a_clean_takeover_needs(void **state)
 						counting += ((fenced >> i) & 1) && (others[i].local || !fence.locals_count);
 					assert_int_equal(votes * 2 > n && counting >= fence.least,
 							 votes * 2 > n && !tk_ack_is_met((enum tk_ack_rule)rule, others, n));
+					compare_sets((enum tk_ack_rule)rule, n, locals, fenced);
 				}
 }
 

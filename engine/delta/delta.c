@@ -1,9 +1,7 @@
 #include "engine/delta/delta.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "engine/base/buf.h"
 #include "engine/delta/delta_stream.h"
@@ -23,59 +21,11 @@ struct pass {
 	struct tk_delta_ops *out;    /* borrowed */
 };
 
-enum tk_rc
-tk_delta_read_fd(void *ctx, uint64_t off_bytes, size_t len_bytes, uint8_t *dst, struct tk_err *err)
-{
-	const int *fd = ctx;
-	ssize_t got;
-
-	while (len_bytes) {
-		got = pread(*fd, dst, len_bytes, (off_t)off_bytes);
-		if (got < 0 && errno == EINTR)
-			continue;
-		if (got < 0)
-			return tk_err_errno(err, TK_EIO, "reading at %llu", (unsigned long long)off_bytes);
-		if (got == 0)
-			return tk_err_set(err, TK_EIO, "the file ends at %llu, %zu bytes early", (unsigned long long)off_bytes,
-				len_bytes);
-		dst += got;
-		off_bytes += (uint64_t)got;
-		len_bytes -= (size_t)got;
-	}
-	return TK_OK;
-}
-
 static void
 pass_release(struct pass *pass)
 {
 	tk_signature_free(pass->own);
 	tk_buf_release(&pass->piece);
-}
-
-/* Blocks that stayed where they were: equal entries at equal places. */
-static enum tk_rc
-match_in_place(struct pass *pass, struct tk_err *err)
-{
-	const struct tk_delta_request *request = pass->request;
-	struct tk_signature_view fresh;
-	enum tk_rc rc = tk_signature_view_init(&fresh, request->signature, request->signature_len_bytes, request->len_bytes,
-		err);
-	size_t entry_bytes, len;
-
-	if (rc)
-		return rc;
-	if (fresh.block_bytes != pass->view.block_bytes || fresh.strong_bytes != pass->view.strong_bytes)
-		return tk_delta_ops_literal(pass->out, request->len_bytes, err);
-	entry_bytes = TK_SIGNATURE_WEAK_BYTES + fresh.strong_bytes;
-	for (size_t i = 0; i < fresh.block_count && !rc; i++) {
-		len = tk_signature_block_len(&fresh, i);
-		if (i < pass->view.block_count && len == tk_signature_block_len(&pass->view, i) &&
-			memcmp(tk_signature_entry(&fresh, i), tk_signature_entry(&pass->view, i), entry_bytes) == 0)
-			rc = tk_delta_ops_copy(pass->out, pass->old->off_bytes + (uint64_t)i * fresh.block_bytes, len, err);
-		else
-			rc = tk_delta_ops_literal(pass->out, len, err);
-	}
-	return rc;
 }
 
 struct gap_sink {
@@ -203,7 +153,6 @@ search_old(const struct tk_delta_request *request, const struct tk_delta_old *ol
 {
 	TK_AUTO(pass_release) struct pass pass = {.request = request, .old = old};
 	TK_AUTO(tk_delta_ops_release) struct tk_delta_ops better = {0};
-	bool untouched = ops->copy_bytes == 0;
 	enum tk_rc rc;
 
 	tk_buf_init(&pass.piece, READ_BYTES);
@@ -212,12 +161,6 @@ search_old(const struct tk_delta_request *request, const struct tk_delta_old *ol
 	rc = tk_signature_view_init(&pass.view, old->signature, old->signature_len_bytes, old->len_bytes, err);
 	if (rc)
 		return rc;
-	if (request->signature && untouched && old->off_bytes == request->off_bytes) {
-		rc = match_in_place(&pass, err);
-		if (rc)
-			return rc;
-		pass_turn(ops, &better);
-	}
 	rc = search_gaps(&pass, ops, err);
 	if (!rc)
 		pass_turn(ops, &better);

@@ -1,11 +1,10 @@
-/* delta.h -- finds the old bytes in a changed large file.
+/* delta.h -- finds the old bytes in a changed large file, byte by byte.
  *
- * Works on a range of the new file (usually a segment), against the signatures of one or more segments of the old file; the old
+ * Works on a range of the new file, against the signatures of one or more segments of the old file; the old
  * bytes are not needed. Block matches are taken for equal bytes: signature.h gives the bound.
  *
- * First the blocks that stayed at their place, by comparing signature entries: the new segment's signature is made
- * anyway, for the next run, so this costs nothing more. What they leave is searched at every byte by librsync, old segment
- * after old segment.
+ * The range is searched at every byte by librsync, old segment after old segment. What stayed in place, or moved as a whole, is found much faster by
+ * predict.h: this is for what it leaves.
  *
  * Pure computation; each call is used by one thread, any number of calls run side by side. Memory: the result, one old
  * segment's loaded signature, and under 1 MiB. */
@@ -26,10 +25,6 @@ struct tk_delta_source {
 	void *ctx; /* borrowed */
 };
 
-/* A source's read over a file descriptor: ctx is a `const int *`. Errors: TK_EIO, also when the file ends too early. */
-TK_MUST_CHECK enum tk_rc tk_delta_read_fd(void *ctx, uint64_t off_bytes, size_t len_bytes, uint8_t *dst,
-	struct tk_err *err);
-
 struct tk_signature;
 
 /* An old segment: its place in the old file, and its signature (borrowed). len_bytes 0 needs no signature. */
@@ -45,9 +40,7 @@ struct tk_delta_request {
 	struct tk_delta_source source;
 	uint64_t off_bytes;              /* the range of the new file */
 	uint64_t len_bytes;
-	const uint8_t *signature;        /* of that range, borrowed; NULL: skip the comparison in place */
-	size_t signature_len_bytes;
-	const struct tk_delta_old *olds; /* borrowed; in the order of likelihood, the one at the same place first */
+	const struct tk_delta_old *olds; /* borrowed; in the order of likelihood */
 	size_t old_count;
 	uint64_t miss_limit_bytes;       /* 0: search every byte; else see below */
 };

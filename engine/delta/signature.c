@@ -1,14 +1,10 @@
 #include "engine/delta/signature.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "engine/base/cursor.h"
 #include "engine/delta/rsync_job.h"
-
-#define READ_BYTES (256u * 1024)
 
 struct tk_sigbuilder {
 	struct tk_rsync_job job;
@@ -97,43 +93,6 @@ tk_signature_build(const void *data, size_t len_bytes, size_t block_bytes, size_
 
 	if (!rc)
 		rc = tk_sigbuilder_feed(builder, data, len_bytes, err);
-	return rc ? rc : tk_sigbuilder_finish(builder, out, err);
-}
-
-static enum tk_rc
-feed_from_fd(struct tk_sigbuilder *builder, int fd, uint64_t off_bytes, uint64_t len_bytes, struct tk_buf *piece,
-	struct tk_err *err)
-{
-	enum tk_rc rc = tk_buf_reserve(piece, READ_BYTES, err);
-	ssize_t got;
-
-	while (!rc && len_bytes) {
-		got = pread(fd, piece->data, len_bytes < READ_BYTES ? (size_t)len_bytes : READ_BYTES, (off_t)off_bytes);
-		if (got < 0 && errno == EINTR)
-			continue;
-		if (got < 0)
-			return tk_err_errno(err, TK_EIO, "reading at %llu for a signature", (unsigned long long)off_bytes);
-		if (got == 0)
-			return tk_err_set(err, TK_EIO, "the file ends at %llu, %llu bytes early", (unsigned long long)off_bytes,
-				(unsigned long long)len_bytes);
-		rc = tk_sigbuilder_feed(builder, piece->data, (size_t)got, err);
-		off_bytes += (uint64_t)got;
-		len_bytes -= (uint64_t)got;
-	}
-	return rc;
-}
-
-enum tk_rc
-tk_signature_build_fd(int fd, uint64_t off_bytes, uint64_t len_bytes, size_t block_bytes, size_t strong_bytes,
-	struct tk_buf *out, struct tk_err *err)
-{
-	TK_AUTO(tk_sigbuilder_cleanup) struct tk_sigbuilder *builder = NULL;
-	TK_AUTO(tk_buf_release) struct tk_buf piece;
-	enum tk_rc rc = tk_sigbuilder_new(block_bytes, strong_bytes, &builder, err);
-
-	tk_buf_init(&piece, READ_BYTES);
-	if (!rc)
-		rc = feed_from_fd(builder, fd, off_bytes, len_bytes, &piece, err);
 	return rc ? rc : tk_sigbuilder_finish(builder, out, err);
 }
 

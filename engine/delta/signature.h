@@ -46,10 +46,6 @@ void tk_sigbuilder_cleanup(struct tk_sigbuilder **builder);
 /* Appends the signature of len_bytes at data to *out. Errors: as the builder's. */
 TK_MUST_CHECK enum tk_rc tk_signature_build(const void *data, size_t len_bytes, size_t block_bytes, size_t strong_bytes,
 	struct tk_buf *out, struct tk_err *err);
-/* The same for a window of a file (pread; the file position is not used). Errors also: TK_EIO, when a read fails or the
- * file ends inside the window. */
-TK_MUST_CHECK enum tk_rc tk_signature_build_fd(int fd, uint64_t off_bytes, uint64_t len_bytes, size_t block_bytes,
-	size_t strong_bytes, struct tk_buf *out, struct tk_err *err);
 
 /* A checked look at a signature's bytes, which are borrowed. Plain data. */
 struct tk_signature_view {

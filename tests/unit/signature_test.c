@@ -50,26 +50,6 @@ a_signature_does_not_depend_on_how_the_bytes_arrive(void **state)
 }
 
 static void
-a_window_of_a_file_is_signed_like_its_bytes(void **state)
-{
-	TK_AUTO(tk_buf_release) struct tk_buf from_memory = {0};
-	TK_AUTO(tk_buf_release) struct tk_buf from_file = {0};
-	char path[] = "/tmp/signature_test.XXXXXX";
-	int fd = mkstemp(path);
-
-	(void)state;
-	assert_true(fd >= 0);
-	assert_int_equal(unlink(path), 0);
-	assert_int_equal(write(fd, data, sizeof(data)), (ssize_t)sizeof(data));
-	assert_int_equal(tk_signature_build(data + 777, 50000, 128, 32, &from_memory, NULL), TK_OK);
-	assert_int_equal(tk_signature_build_fd(fd, 777, 50000, 128, 32, &from_file, NULL), TK_OK);
-	assert_int_equal(from_file.len_bytes, from_memory.len_bytes);
-	assert_memory_equal(from_file.data, from_memory.data, from_memory.len_bytes);
-	assert_int_equal(tk_signature_build_fd(fd, 777, sizeof(data), 128, 32, &from_file, NULL), TK_EIO);
-	assert_int_equal(close(fd), 0);
-}
-
-static void
 nothing_has_a_signature_of_no_blocks(void **state)
 {
 	TK_AUTO(tk_buf_release) struct tk_buf buf = {0};
@@ -142,7 +122,6 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_signature_does_not_depend_on_how_the_bytes_arrive),
-		cmocka_unit_test(a_window_of_a_file_is_signed_like_its_bytes),
 		cmocka_unit_test(nothing_has_a_signature_of_no_blocks),
 		cmocka_unit_test(a_view_gives_each_block_its_entry_and_its_length),
 		cmocka_unit_test(a_signature_that_does_not_fit_its_segment_is_corrupt),

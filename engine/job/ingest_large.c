@@ -119,9 +119,10 @@ keep_if_same(struct tk_large_file *file, struct tk_worker *worker, size_t index,
 		worker->has_draft = false;
 	if ((rc = keep_facts(file, worker, facts, err)))
 		return rc;
-	file->same_inline = !old->segments;
-	if (file->same_inline)
+	if (!old->segments) {
+		file->same_inline = true;
 		return tk_ingest_mark_facts(file->ingest, facts, err);
+	}
 	file->segments[index] = old->segments[index];
 	return tk_ingest_keep_segment(file->ingest, &file->segments[index], facts, err);
 }

@@ -131,13 +131,37 @@ without_facts_what_did_not_change_is_still_not_stored_again(void **state)
 	struct job_box *box = *state;
 
 	make_large(box);
+	/* Over a delta, whose pieces are no chunks that could be found again. */
+	write_at(box, "large", 1000000, "abcdef", 6);
+	backup_exactly(box);
 	job_shell(box, "rm -r \"$3/facts\"; touch \"$1/large\"");
 	backup_exactly(box);
+	assert_true(box->result.read_bytes == LARGE);
 	assert_true(box->result.literal_bytes == 0);
 	/* And what was read made them anew. */
 	write_at(box, "large", 2000000, "abcdef", 6);
 	backup_exactly(box);
 	assert_in_range(box->result.literal_bytes, 6, 4096);
+}
+
+/* A file that looks like a database of 4 KiB pages would get such blocks, if it were new. */
+static void
+blocks_keep_their_length_unless_the_policy_says_another(void **state)
+{
+	static const uint8_t sqlite[18] = "SQLite format 3\0\x10";
+	struct job_box *box = *state;
+
+	make_large(box);
+	write_at(box, "large", 0, sqlite, sizeof(sqlite));
+	backup_exactly(box);
+	assert_in_range(box->result.literal_bytes, 6, 4096);
+	write_at(box, "large", 1000000, "abcdef", 6);
+	box->opts.block_bytes = 1024;
+	backup_exactly(box);
+	assert_in_range(box->result.literal_bytes, 30000, 1100000);
+	write_at(box, "large", 2000000, "abcdef", 6);
+	backup_exactly(box);
+	assert_in_range(box->result.literal_bytes, 6, 2048);
 }
 
 /* Of the version before the last one, too: nothing piles up. */
@@ -241,6 +265,7 @@ main(void)
 		cmocka_unit_test_setup_teardown(what_is_read_again_and_did_not_change_is_read_once_and_keeps_its_map, job_setup, job_teardown),
 		cmocka_unit_test_setup_teardown(without_the_key_the_next_change_is_cut_into_chunks_once, job_setup, job_teardown),
 		cmocka_unit_test_setup_teardown(without_facts_what_did_not_change_is_still_not_stored_again, job_setup, job_teardown),
+		cmocka_unit_test_setup_teardown(blocks_keep_their_length_unless_the_policy_says_another, job_setup, job_teardown),
 		cmocka_unit_test_setup_teardown(only_what_is_known_of_the_last_version_is_kept, job_setup, job_teardown),
 		cmocka_unit_test_setup_teardown(a_file_of_holes_is_not_read_where_it_is_one, job_setup, job_teardown),
 		cmocka_unit_test_setup_teardown(rolling_signatures_find_what_tags_do_not, job_setup, job_teardown),

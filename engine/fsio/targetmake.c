@@ -59,26 +59,24 @@ maker_run_hard(const struct maker *maker, int dirfd, const char *name)
 	return maker_run(maker, dirfd, name);
 }
 
-/* Renames over whatever is there. The temporary name is gone afterwards, if it worked. */
+/* Renames over whatever is there: immutable, a directory, or both. The temporary name is gone afterwards, if it worked. */
 static enum tk_rc
 rename_over(int dirfd, const char *tmp_name, const char *name, struct tk_err *err)
 {
+	int done = renameat(dirfd, tmp_name, dirfd, name);
 	enum tk_rc rc;
 
-	if (renameat(dirfd, tmp_name, dirfd, name) == 0)
-		return TK_OK;
-	if (errno == EISDIR || errno == ENOTEMPTY || errno == EEXIST) {
-		if ((rc = tk_rmtree_at(dirfd, name, err)) != TK_OK)
-			return rc;
-	} else if (errno == EPERM) {
+	if (done < 0 && errno == EPERM) {
 		(void)tk_meta_unlock(dirfd, ".");
 		(void)tk_meta_unlock(dirfd, name);
-	} else {
-		return tk_err_errno(err, tk_fs_rc(), "putting %s in its place", name);
+		done = renameat(dirfd, tmp_name, dirfd, name);
 	}
-	if (renameat(dirfd, tmp_name, dirfd, name) < 0)
-		return tk_err_errno(err, tk_fs_rc(), "putting %s in its place", name);
-	return TK_OK;
+	if (done < 0 && (errno == EISDIR || errno == ENOTEMPTY || errno == EEXIST)) {
+		if ((rc = tk_rmtree_at(dirfd, name, err)) != TK_OK)
+			return rc;
+		done = renameat(dirfd, tmp_name, dirfd, name);
+	}
+	return done < 0 ? tk_err_errno(err, tk_fs_rc(), "putting %s in its place", name) : TK_OK;
 }
 
 static enum tk_rc

@@ -133,6 +133,80 @@ a_fresh_target_leaves_no_trace_of_its_own(void **state)
 	assert_true(getxattr(path, "system.posix_acl_default", NULL, 0) < 0);
 }
 
+#define FLAGS "flags() { (cd \"$1\" && lsattr -d $(find . ! -type l ! -type p | sort)); }; "
+
+/* What is below "back" must have the flags of what is in the tree. */
+static void
+check_flags(struct job_box *box)
+{
+	job_shell(box, FLAGS "test \"$(flags \"$1\")\" = \"$(flags \"$4/back\")\"");
+}
+
+/* A tree with a file that is immutable, one that is append-only, one that is not to be dumped, and an immutable directory. */
+static void
+fill_with_flags(struct job_box *box)
+{
+	if (geteuid() != 0)
+		skip();
+	job_shell(box, "mkdir \"$1/frozen\"; head -c 30000 /dev/urandom >\"$1/fixed\"; echo in >\"$1/frozen/in\"; echo line >\"$1/log\"; echo x >\"$1/plain\"; "
+		       "chattr +d \"$1/plain\" && chattr +a \"$1/log\" && chattr +i \"$1/fixed\" \"$1/frozen\" || rm -rf \"$1/plain\"");
+	if (faccessat(box->scratch->fd, "tree/plain", F_OK, 0) != 0)
+		skip();
+	job_backup_ok(box);
+}
+
+static void
+inode_flags_come_back(void **state)
+{
+	struct job_box *box = *state;
+	struct tk_restore_result result;
+
+	fill_with_flags(box);
+	restore_back(box, &result);
+	check_flags(box);
+	assert_int_equal(result.not_applied.flags, 0);
+	/* A second time everything is there, and needs no fetching. */
+	restore_back(box, &result);
+	check_flags(box);
+	assert_int_equal(result.reused_bytes, result.restored_bytes);
+}
+
+static void
+what_is_immutable_in_the_target_is_put_right(void **state)
+{
+	struct job_box *box = *state;
+	struct tk_restore_result result;
+
+	fill_with_flags(box);
+	restore_back(box, &result);
+	/* Other content, other rights, another type, a flag too many, all behind immutable flags. */
+	job_shell(box, "cd \"$4/back\"; chattr -i fixed frozen; chattr -a log; printf x | dd of=fixed bs=1 seek=20000 conv=notrunc status=none; "
+		       "rm log; mkdir log; echo below >log/below; chattr +i log/below log; echo other >frozen/in; chmod 600 frozen/in; chattr +i frozen/in frozen fixed .");
+	restore_back(box, &result);
+	check_flags(box);
+}
+
+static void
+what_is_immutable_and_not_in_the_point_is_deleted_if_asked(void **state)
+{
+	struct job_box *box = *state;
+	struct tk_restore_result result;
+	char target[128];
+	struct job_restore how = {.target = scratch_path(box->scratch, "back", target, sizeof(target)), .delete_extra = true};
+	struct tk_err err;
+
+	fill_with_flags(box);
+	restore_back(box, &result);
+	job_shell(box, "cd \"$4/back\"; chattr -i frozen; mkdir frozen/more; echo x >frozen/more/x; echo y >frozen/y; chattr +a frozen/more/x; chattr +i frozen/y frozen/more frozen");
+	if (job_restore(box, &box->result.point, &how, &result, &err))
+		fail_msg("restore: %s", err.text);
+	if (!result.verified)
+		fail_msg("restore: %s", box->fault);
+	assert_int_equal(result.deleted, 2);
+	restore_back(box, &result);
+	check_flags(box);
+}
+
 #define RESTORE_TEST(name) cmocka_unit_test_setup_teardown(name, job_setup, job_teardown)
 
 int
@@ -143,6 +217,9 @@ main(void)
 		RESTORE_TEST(only_segments_that_differ_are_fetched),
 		RESTORE_TEST(a_file_of_slices_from_everywhere_comes_back),
 		RESTORE_TEST(a_fresh_target_leaves_no_trace_of_its_own),
+		RESTORE_TEST(inode_flags_come_back),
+		RESTORE_TEST(what_is_immutable_in_the_target_is_put_right),
+		RESTORE_TEST(what_is_immutable_and_not_in_the_point_is_deleted_if_asked),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -18,6 +18,8 @@
 #define DAY_NS (86400LL * 1000 * NS_PER_MS)
 #define CERTIFICATE_DAYS 30
 #define VERIFY_DAYS 30
+/* What clocks may differ by. */
+#define CLOCK_SLACK_MS (5LL * 60 * 1000)
 
 static void add_alarm(struct tk_health *health, const char *kind, const char *fmt, ...) TK_PRINTF(3, 4);
 
@@ -287,6 +289,12 @@ alarm_point(struct tk_health *health)
 		health->exit_status = 4;
 	}
 	age_ms = (tk_clock_wall_ns() - health->scan_start_ns) / NS_PER_MS;
+	if (age_ms < -CLOCK_SLACK_MS) {
+		add_alarm(health, "clock", "the newest point was made %s from now: this machine's clock is behind, or was ahead",
+			  tk_format_duration(-age_ms, age));
+		if (policy->rpo_ms > 0)
+			health->exit_status = 4;
+	}
 	if (policy->rpo_ms > 0 && age_ms > policy->rpo_ms) {
 		add_alarm(health, "rpo", "the newest point is %s old; the policy's rpo is %s", tk_format_duration(age_ms, age),
 			  tk_format_duration(policy->rpo_ms, rpo));
@@ -309,6 +317,8 @@ alarm_sites(struct tk_health *health)
 			add_alarm(health, "unreachable", "site %s does not answer", site->name);
 		if (failed)
 			add_alarm(health, "verify", "the last verification of site %s found damage or failed: %s", site->name, site->verify.text);
+		else if (site->verify.end_ns > now_ns + CLOCK_SLACK_MS * NS_PER_MS)
+			add_alarm(health, "verify", "site %s was last verified at a time that is yet to come; verify it again", site->name);
 		else if (site->verify.end_ns > 0 && now_ns - site->verify.end_ns > VERIFY_DAYS * DAY_NS)
 			add_alarm(health, "verify", "site %s was not verified for %d days", site->name, VERIFY_DAYS);
 	}

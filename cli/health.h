@@ -18,7 +18,7 @@ struct tk_health_site {
 };
 
 struct tk_alarm {
-	const char *kind;                     /* static: "no-point", "rpo", "ack", "lost-point", "unreachable", "certificate", "verify", "backup", "spool", "fenced", "possibly-fenced" */
+	const char *kind;                     /* static: "no-point", "rpo", "ack", "lost-point", "unreachable", "certificate", "verify", "backup", "spool", "fenced", "possibly-fenced", "clock" */
 	char text[320];
 };
 #define TK_ALARMS_MAX 64u

@@ -71,7 +71,7 @@ const struct tk_verb tk_verbs[] = {
 		BIT(SITE) | BIT(HISTORY), 0, 2, 2, false, tk_verb_cat},
 	{"restore", "DATASET[@POINT]", "bring back files",
 		"POINT is latest (the default), the first digits of an id, or a time such as 2026-11-24T03:00, which means the last point that was "
-		"complete by then. Each root of the dataset comes back at its full path below the target. What is there already is used: only what "
+		"complete by then; where the clock was set back in between, a time names no point. Each root of the dataset comes back at its full path below the target. What is there already is used: only what "
 		"differs is fetched, from all sites that answer. The run ends with the digest of the tree, which must be that of the point.\n\n"
 		"What no site can give is left out, and the rest comes back: a line for each pack that is lost or damaged, with the number of files that need it; -v names "
 		"each of them, --json the first 1000. The exit status is then 5.\n\n"
@@ -93,7 +93,7 @@ const struct tk_verb tk_verbs[] = {
 		"4 says that a dataset is not protected: no point, the ack rule not met, or no point within the policy's rpo; 7 that no site of a dataset "
 		"answers; 6 that this home is fenced: another one writes the dataset, or the last backup was refused as such. Of several the gravest counts: "
 		"6, 7, 4. Other alarms (a site that is silent, a certificate that ends within 30 days, no verification for 30 days, a full spool) "
-		"are told, and leave it 0.",
+		"are told, and leave it 0. A newest point from the future (a clock was set) counts as none within the rpo.",
 		BIT(SITE), 0, 0, -1, false, tk_verb_status},
 	{"recover", "", "turn an empty machine into a source again",
 		"Fetches keys and configuration from a site, with nothing but the passphrase, asks every configured site for its latest point, and tells "

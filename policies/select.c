@@ -28,6 +28,24 @@ select_not_after(int64_t limit_ns, const struct tk_candidate *points, size_t cou
 	return found ? TK_OK : TK_ENOENT;
 }
 
+/* Did the chosen point's writer make one before it that is, by its clock, after the moment asked for? Then its clock was set between them, and cannot say which of
+ * the two is meant. */
+static enum tk_rc
+check_clocks(int64_t limit_ns, const struct tk_candidate *points, size_t count, size_t index, struct tk_err *err)
+{
+	char early[9], late[9];
+
+	for (size_t i = 0; i < count; i++) {
+		if (points[i].epoch != points[index].epoch || points[i].scan_end_ns <= limit_ns || is_later(&points[i], &points[index]))
+			continue;
+		tk_hex_encode(points[index].id, 4, early);
+		tk_hex_encode(points[i].id, 4, late);
+		return tk_err_set(err, TK_EINVAL, "a clock was set back: point %s follows %s and has an earlier time; see twinkeep list, and name the point by its id",
+				  early, late);
+	}
+	return TK_OK;
+}
+
 static bool
 id_begins(const struct tk_candidate *point, const char *digits)
 {
@@ -77,7 +95,7 @@ tk_point_select(const char *text, const struct tk_candidate *points, size_t coun
 		return tk_err_set(err, TK_EINVAL, "\"%.80s\" names no point; write latest, at least 4 digits of an id, or a time such as 2026-11-24T03:00", text);
 	if (select_not_after(limit_ns, points, count, index))
 		return tk_err_set(err, TK_ENOENT, "no point was complete at %.80s; twinkeep list shows when each was", text);
-	return TK_OK;
+	return check_clocks(limit_ns, points, count, *index, err);
 }
 
 enum tk_rc

@@ -18,8 +18,9 @@ struct tk_candidate {
 /*
  * Chooses by `text`: "latest" (or "" or NULL), the beginning of an id (at least four hexadecimal digits), or a time
  * as tk_time_parse reads it: the last point whose scan ended at or before it. Order is (epoch, sequence), never a
- * clock. On TK_OK *index is into points[count], which may be in any order; the same point may stand there twice.
- * Errors: TK_ENOENT (none fits), TK_EINVAL (two ids begin so, or the text is none of the three).
+ * clock: where the point chosen by a time follows one of its epoch that is, by the clock, after that time, no choice is made. On TK_OK *index is into points[count], which may be in any
+ * order; the same point may stand there twice.
+ * Errors: TK_ENOENT (none fits), TK_EINVAL (two ids begin so, clocks were set, or the text is none of the three).
  */
 TK_MUST_CHECK enum tk_rc tk_point_select(const char *text, const struct tk_candidate *points, size_t count, size_t *index,
 	struct tk_err *err);

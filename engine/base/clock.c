@@ -6,26 +6,14 @@
 
 #define NS_PER_SECOND 1000000000LL
 
-static int64_t
-clock_ns(clockid_t which)
-{
-	struct timespec now;
-
-	if (clock_gettime(which, &now) < 0)
-		return 0;
-	return (int64_t)now.tv_sec * NS_PER_SECOND + now.tv_nsec;
-}
-
-int64_t
-tk_clock_wall_ns(void)
-{
-	return clock_ns(CLOCK_REALTIME);
-}
-
 int64_t
 tk_clock_mono_ns(void)
 {
-	return clock_ns(CLOCK_MONOTONIC);
+	struct timespec now;
+
+	if (clock_gettime(CLOCK_MONOTONIC, &now) < 0)
+		return 0;
+	return (int64_t)now.tv_sec * NS_PER_SECOND + now.tv_nsec;
 }
 
 void

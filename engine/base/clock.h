@@ -7,7 +7,7 @@
 
 #include "engine/base/err.h"
 
-/* Nanoseconds since 1970-01-01T00:00:00Z. */
+/* Nanoseconds since 1970-01-01T00:00:00Z. Set by people and daemons, back and forth. */
 int64_t tk_clock_wall_ns(void);
 /* Nanoseconds of a clock that never jumps; only differences mean something. */
 int64_t tk_clock_mono_ns(void);

@@ -1,6 +1,9 @@
 #include "engine/job/trust.h"
 
+#include "engine/base/clock.h"
+
 #define NS_PER_S 1000000000LL
+#define DAY_NS (86400 * NS_PER_S)
 
 bool
 tk_trust_reread_due(const struct tk_trust *trust, const char *path, size_t path_bytes)
@@ -67,6 +70,8 @@ struct tk_sidecar
 tk_trust_sidecar(const struct tk_trust *trust, const struct tk_stat *st)
 {
 	int64_t ctime_ns = st->ctime_s * NS_PER_S + st->ctime_ns;
+	/* A day ahead is no file server's clock that is a little fast: this machine's was set back, and no change to come gets that time. */
+	bool racy = ctime_ns > trust->scan_start_ns - trust->racy_ns && ctime_ns < tk_clock_wall_ns() + DAY_NS;
 
-	return (struct tk_sidecar){st->dev, st->ino, st->ctime_s, st->ctime_ns, ctime_ns > trust->scan_start_ns - trust->racy_ns, st->nlink};
+	return (struct tk_sidecar){st->dev, st->ino, st->ctime_s, st->ctime_ns, racy, st->nlink};
 }

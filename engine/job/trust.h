@@ -1,4 +1,4 @@
-/* trust.h -- what of the point before is believed of a file without reading it. Pure decisions over stat, manifest entry and sidecar.
+/* trust.h -- what of the point before is believed of a file without reading it. Pure decisions over stat, manifest entry, sidecar and clock.
  *
  * Any thread. */
 #ifndef TK_JOB_TRUST_H

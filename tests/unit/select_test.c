@@ -77,6 +77,29 @@ a_time_chooses_the_last_point_that_was_complete_by_then(void **state)
 }
 
 static void
+a_time_chooses_nothing_where_the_clock_was_set_back(void **state)
+{
+	struct tk_candidate points[3];
+	struct tk_err err;
+	size_t index = 99;
+
+	(void)state;
+	points_make(points);
+	/* 03:00, 05:00, and then 04:00 again: what was there at half past four may be the first or the last. */
+	points[1].scan_end_ns += HOUR_NS;
+	points[2] = (struct tk_candidate){.id = {0x20, 0x26, 0x11}, .epoch = 2, .sequence = 3, .scan_end_ns = points[0].scan_end_ns + HOUR_NS};
+	assert_int_equal(tk_point_select("2026-11-24T04:30:00Z", points, 3, &index, &err), TK_EINVAL);
+	assert_string_equal(err.text, "a clock was set back: point 20261100 follows abcd0200 and has an earlier time; see twinkeep list, and name the point by its id");
+	/* Before and after that there is no doubt. */
+	assert_int_equal(tk_point_select("2026-11-24T03:30:00Z", points, 3, &index, NULL), TK_OK);
+	assert_int_equal(index, 0);
+	assert_int_equal(tk_point_select("2026-11-24T06:00:00Z", points, 3, &index, NULL), TK_OK);
+	assert_int_equal(index, 2);
+	assert_int_equal(tk_point_select("latest", points, 3, &index, NULL), TK_OK);
+	assert_int_equal(index, 2);
+}
+
+static void
 a_dataset_and_its_point_are_split_at_the_at(void **state)
 {
 	char name[8];
@@ -99,6 +122,7 @@ main(void)
 		cmocka_unit_test(latest_is_by_epoch_and_sequence_not_by_clock),
 		cmocka_unit_test(an_id_prefix_must_be_of_one_point),
 		cmocka_unit_test(a_time_chooses_the_last_point_that_was_complete_by_then),
+		cmocka_unit_test(a_time_chooses_nothing_where_the_clock_was_set_back),
 		cmocka_unit_test(a_dataset_and_its_point_are_split_at_the_at),
 	};
 

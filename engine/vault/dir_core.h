@@ -11,7 +11,7 @@
 #include <time.h>
 
 #include "engine/base/hex.h"
-#include "engine/vault/container.h"
+#include "engine/vault/container_file.h"
 #include "engine/vault/driver.h"
 #include "engine/vault/places.h"
 
@@ -20,7 +20,6 @@
 #define TK_DIR_HEX_MAX (2 * TK_DIGEST_BYTES + 1)
 #define TK_DIR_SMALL_BYTES (1u << 20)    /* packs under this are merged */
 #define TK_DIR_GONE_NAME "gone"
-#define TK_DIR_CONTAINER_NAME_MAX 24
 
 struct dir_driver {
 	struct tk_driver base;
@@ -37,6 +36,7 @@ struct dir_driver {
 	struct tk_places places;
 	struct dir_container {
 		uint64_t number;
+		size_t row_count;
 		uint64_t file_bytes;
 	} *containers;                 /* owned; in no order */
 	size_t container_count, container_cap;
@@ -57,9 +57,9 @@ void tk_dir_mark_unsynced(struct dir_driver *self, unsigned shard);
 /* Reads the places anew. A container whose tables are both damaged is passed over: its packs are not there until they are sent again. Needs places_lock. */
 TK_MUST_CHECK enum tk_rc tk_dir_load(struct dir_driver *self, struct tk_err *err);
 /* A container came or went. Need places_lock; note: TK_ENOMEM. */
-TK_MUST_CHECK enum tk_rc tk_dir_note_container(struct dir_driver *self, uint64_t number, uint64_t file_bytes, struct tk_err *err);
+TK_MUST_CHECK enum tk_rc tk_dir_note_container(struct dir_driver *self, uint64_t number, size_t row_count, uint64_t file_bytes,
+					       struct tk_err *err);
 void tk_dir_forget_container(struct dir_driver *self, uint64_t number);
-void tk_dir_container_name(uint64_t number, char name[TK_DIR_CONTAINER_NAME_MAX]);
 /* The names in `gone`, sorted; malloc'ed. */
 struct tk_dir_gone {
 	struct tk_pack_name *names;

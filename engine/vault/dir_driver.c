@@ -113,12 +113,12 @@ look_again(struct dir_driver *self, bool was_known, bool *again, struct tk_err *
 static int
 open_at_place(const struct dir_driver *self, const struct tk_pack_name *name, const struct tk_place *place, int flags, struct tk_byte_range *range)
 {
-	char path[TK_DIR_PATH_MAX], container[TK_DIR_CONTAINER_NAME_MAX];
+	char path[TK_DIR_PATH_MAX], container[TK_CONTAINER_NAME_MAX];
 
 	*range = (struct tk_byte_range){0, UINT64_MAX};
 	if (place && place->container != TK_PLACE_SMALL) {
 		*range = (struct tk_byte_range){place->offset_bytes, place->len_bytes};
-		tk_dir_container_name(place->container, container);
+		tk_container_name(place->container, container);
 		return openat(self->merged_fd, container, flags | O_NOFOLLOW | O_CLOEXEC);
 	}
 	tk_dir_pack_path(place ? TK_DIR_SMALL_SHARD : name->b[0], name, path);

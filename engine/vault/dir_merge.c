@@ -14,6 +14,7 @@
 #define SMALL_MERGE_COUNT 64u
 #define YOUNG_MERGE_COUNT 16u
 #define YOUNG_BYTES (16u << 20)
+#define YOUNG_ROWS (TK_CONTAINER_ROWS_MAX / YOUNG_MERGE_COUNT)
 #define BATCH_BYTES (64u << 20)
 #define ROOM_BYTES (128u << 20)
 
@@ -30,6 +31,7 @@ struct tally {
 	uint64_t number;
 	uint64_t file_bytes;
 	uint64_t live_bytes;
+	size_t row_count;
 };
 
 static void
@@ -76,41 +78,43 @@ compare_places(const void *a, const void *b)
 static enum tk_rc
 lay_out(struct batch *batch, struct tk_err *err)
 {
-	uint64_t at = tk_container_table_bytes(batch->count);
-
 	qsort(batch->from, batch->count, sizeof(*batch->from), compare_places);
 	batch->rows = calloc(batch->count, sizeof(*batch->rows));
 	if (!batch->rows)
 		return tk_err_set(err, TK_ENOMEM, "no memory to merge packs");
-	for (size_t i = 0; i < batch->count; i++) {
-		batch->rows[i] = (struct tk_container_row){batch->from[i].name, at, batch->from[i].len_bytes};
-		at += batch->from[i].len_bytes;
-	}
+	for (size_t i = 0; i < batch->count; i++)
+		batch->rows[i] = (struct tk_container_row){.name = batch->from[i].name, .len_bytes = batch->from[i].len_bytes};
 	return TK_OK;
 }
 
 static int
 open_source(const struct dir_driver *self, const struct tk_place *place)
 {
-	char path[TK_DIR_PATH_MAX], name[TK_DIR_CONTAINER_NAME_MAX];
+	char path[TK_DIR_PATH_MAX], name[TK_CONTAINER_NAME_MAX];
 
 	if (place->container == TK_PLACE_SMALL) {
 		tk_dir_pack_path(TK_DIR_SMALL_SHARD, &place->name, path);
 		return openat(self->packs_fd, path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
 	}
-	tk_dir_container_name(place->container, name);
+	tk_container_name(place->container, name);
 	return openat(self->merged_fd, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
 }
 
+struct copying {
+	const struct dir_driver *self;
+	const struct batch *batch;
+};
+
 /* A pack that was removed meanwhile leaves zeros. */
 static enum tk_rc
-copy_pack(const struct dir_driver *self, const struct tk_place *place, struct tk_buf *bytes, struct tk_err *err)
+copy_pack(void *ctx, size_t i, struct tk_buf *bytes, struct tk_err *err)
 {
-	TK_AUTO(tk_fd_cleanup) int fd = open_source(self, place);
+	const struct copying *copying = ctx;
+	const struct tk_place *place = &copying->batch->from[i];
+	TK_AUTO(tk_fd_cleanup) int fd = open_source(copying->self, place);
 	size_t got;
 	enum tk_rc rc;
 
-	tk_buf_clear(bytes);
 	rc = tk_buf_reserve(bytes, place->len_bytes, err);
 	if (rc)
 		return rc;
@@ -121,32 +125,6 @@ copy_pack(const struct dir_driver *self, const struct tk_place *place, struct tk
 		rc = tk_pread_full(fd, bytes->data, place->len_bytes, place->offset_bytes, &got, "pack to merge", err);
 	bytes->len_bytes = place->len_bytes;
 	return rc;
-}
-
-static enum tk_rc
-write_container(const struct dir_driver *self, const struct batch *batch, uint64_t number, struct tk_err *err)
-{
-	TK_AUTO(tk_publish_cleanup) struct tk_publish *txn = NULL;
-	TK_AUTO(tk_buf_release) struct tk_buf bytes = {0};
-	char name[TK_DIR_CONTAINER_NAME_MAX];
-	enum tk_rc rc = tk_publish_begin(self->merged_fd, 0600, &txn, err);
-
-	if (!rc)
-		rc = tk_container_encode(batch->rows, batch->count, false, &bytes, err);
-	if (!rc)
-		rc = tk_write_full(tk_publish_fd(txn), bytes.data, bytes.len_bytes, "container", err);
-	for (size_t i = 0; i < batch->count && !rc; i++) {
-		rc = copy_pack(self, &batch->from[i], &bytes, err);
-		if (!rc)
-			rc = tk_write_full(tk_publish_fd(txn), bytes.data, bytes.len_bytes, "container", err);
-	}
-	tk_buf_clear(&bytes);
-	if (!rc)
-		rc = tk_container_encode(batch->rows, batch->count, true, &bytes, err);
-	if (!rc)
-		rc = tk_write_full(tk_publish_fd(txn), bytes.data, bytes.len_bytes, "container", err);
-	tk_dir_container_name(number, name);
-	return rc ? rc : tk_publish_commit(txn, name, false, err);
 }
 
 /* ---- putting it in their place ---- */
@@ -218,12 +196,6 @@ unlink_small(struct dir_driver *self, const struct batch *batch, const bool *mov
 	return TK_OK;
 }
 
-static uint64_t
-file_bytes(const struct batch *batch)
-{
-	return 2 * tk_container_table_bytes(batch->count) + batch->bytes + TK_CONTAINER_END_BYTES;
-}
-
 static enum tk_rc
 take_over(struct dir_driver *self, const struct batch *batch, uint64_t number, bool *flags, struct tk_err *err)
 {
@@ -231,7 +203,7 @@ take_over(struct dir_driver *self, const struct batch *batch, uint64_t number, b
 	enum tk_rc rc;
 
 	(void)pthread_rwlock_wrlock(&self->places_lock);
-	rc = tk_dir_note_container(self, number, file_bytes(batch), err);
+	rc = tk_dir_note_container(self, number, batch->count, tk_container_file_bytes(batch->rows, batch->count), err);
 	if (!rc)
 		rc = move_places(self, batch, number, moved, vanished, err);
 	if (!rc)
@@ -244,12 +216,13 @@ take_over(struct dir_driver *self, const struct batch *batch, uint64_t number, b
 static enum tk_rc
 merge(struct dir_driver *self, struct batch *batch, struct tk_err *err)
 {
+	struct copying copying = {self, batch};
 	uint64_t number = self->last_container + 1;
 	bool *flags;
 	enum tk_rc rc = lay_out(batch, err);
 
 	if (!rc)
-		rc = write_container(self, batch, number, err);
+		rc = tk_container_write(self->merged_fd, number, batch->rows, batch->count, copy_pack, &copying, err);
 	if (rc)
 		return rc;
 	flags = calloc(2 * batch->count, sizeof(*flags));
@@ -307,7 +280,8 @@ tally_containers(struct dir_driver *self, struct tally **out, size_t *count, str
 		return tk_err_set(err, TK_ENOMEM, "no memory for a tally of containers");
 	(void)pthread_rwlock_rdlock(&self->places_lock);
 	for (size_t i = 0; i < self->container_count; i++)
-		tallies[i] = (struct tally){.number = self->containers[i].number, .file_bytes = self->containers[i].file_bytes};
+		tallies[i] = (struct tally){.number = self->containers[i].number, .file_bytes = self->containers[i].file_bytes,
+			.row_count = self->containers[i].row_count};
 	*count = self->container_count;
 	qsort(tallies, *count, sizeof(*tallies), compare_tallies);
 	while ((place = tk_places_next(&self->places, &at))) {
@@ -320,6 +294,12 @@ tally_containers(struct dir_driver *self, struct tally **out, size_t *count, str
 	(void)pthread_rwlock_unlock(&self->places_lock);
 	*out = tallies;
 	return TK_OK;
+}
+
+static bool
+is_young(const struct tally *tally)
+{
+	return tally->file_bytes < YOUNG_BYTES && tally->row_count < YOUNG_ROWS;
 }
 
 static bool
@@ -336,9 +316,9 @@ keep_chosen(struct tally *tallies, size_t *count)
 	uint64_t bytes = 0;
 
 	for (size_t i = 0; i < *count; i++)
-		young += tallies[i].file_bytes < YOUNG_BYTES;
+		young += is_young(&tallies[i]);
 	for (size_t i = 0; i < *count; i++) {
-		bool is_due = is_mostly_dead(&tallies[i]) || (young >= YOUNG_MERGE_COUNT && tallies[i].file_bytes < YOUNG_BYTES);
+		bool is_due = is_mostly_dead(&tallies[i]) || (young >= YOUNG_MERGE_COUNT && is_young(&tallies[i]));
 
 		if (!is_due || bytes + tallies[i].live_bytes > BATCH_BYTES)
 			continue;
@@ -369,7 +349,7 @@ choose_merged(struct dir_driver *self, const struct tally *tallies, size_t count
 static enum tk_rc
 unlink_dead(struct dir_driver *self, struct tk_err *err)
 {
-	char name[TK_DIR_CONTAINER_NAME_MAX];
+	char name[TK_CONTAINER_NAME_MAX];
 	struct tally *tallies = NULL;
 	size_t count;
 	enum tk_rc rc = tally_containers(self, &tallies, &count, err);
@@ -377,7 +357,7 @@ unlink_dead(struct dir_driver *self, struct tk_err *err)
 	for (size_t i = 0; i < count && !rc; i++) {
 		if (tallies[i].live_bytes > 0)
 			continue;
-		tk_dir_container_name(tallies[i].number, name);
+		tk_container_name(tallies[i].number, name);
 		if (unlinkat(self->merged_fd, name, 0) < 0 && errno != ENOENT)
 			rc = tk_err_errno(err, TK_EIO, "removing packs/merged/%s", name);
 		if (!rc)

@@ -13,14 +13,8 @@
 
 #define GONE_BYTES_MAX (1u << 30)
 
-void
-tk_dir_container_name(uint64_t number, char name[TK_DIR_CONTAINER_NAME_MAX])
-{
-	(void)snprintf(name, TK_DIR_CONTAINER_NAME_MAX, "%016llx", (unsigned long long)number);
-}
-
 enum tk_rc
-tk_dir_note_container(struct dir_driver *self, uint64_t number, uint64_t file_bytes, struct tk_err *err)
+tk_dir_note_container(struct dir_driver *self, uint64_t number, size_t row_count, uint64_t file_bytes, struct tk_err *err)
 {
 	if (self->container_count == self->container_cap) {
 		size_t cap = self->container_cap ? self->container_cap * 2 : 64;
@@ -31,7 +25,7 @@ tk_dir_note_container(struct dir_driver *self, uint64_t number, uint64_t file_by
 		self->containers = grown;
 		self->container_cap = cap;
 	}
-	self->containers[self->container_count++] = (struct dir_container){number, file_bytes};
+	self->containers[self->container_count++] = (struct dir_container){number, row_count, file_bytes};
 	if (number > self->last_container)
 		self->last_container = number;
 	return TK_OK;
@@ -117,46 +111,6 @@ tk_dir_gone_add(struct dir_driver *self, const struct tk_pack_name *name, struct
 /* ---- containers ---- */
 
 static enum tk_rc
-read_piece(int fd, uint64_t offset_bytes, size_t len_bytes, struct tk_buf *out, struct tk_err *err)
-{
-	size_t got;
-	enum tk_rc rc;
-
-	tk_buf_clear(out);
-	rc = tk_buf_reserve(out, len_bytes, err);
-	if (!rc)
-		rc = tk_pread_full(fd, out->data, len_bytes, offset_bytes, &got, "container", err);
-	if (!rc && got != len_bytes)
-		rc = tk_err_set(err, TK_ECORRUPT, "container: it is shorter than its table");
-	if (!rc)
-		out->len_bytes = len_bytes;
-	return rc;
-}
-
-/* The table at the beginning, or at the end. */
-static enum tk_rc
-read_table(int fd, uint64_t file_bytes, bool at_end, struct tk_container_row **rows, size_t *count, struct tk_err *err)
-{
-	TK_AUTO(tk_buf_release) struct tk_buf bytes = {0};
-	size_t table_bytes;
-	enum tk_rc rc;
-
-	if (file_bytes < 2 * tk_container_table_bytes(1) + TK_CONTAINER_END_BYTES)
-		return tk_err_set(err, TK_ECORRUPT, "container: %llu bytes are none", (unsigned long long)file_bytes);
-	if (at_end)
-		rc = read_piece(fd, file_bytes - TK_CONTAINER_END_BYTES, TK_CONTAINER_END_BYTES, &bytes, err);
-	else
-		rc = read_piece(fd, 0, TK_CONTAINER_HEAD_BYTES, &bytes, err);
-	if (!rc)
-		rc = at_end ? tk_container_end(bytes.data, &table_bytes, err) : tk_container_head(bytes.data, &table_bytes, err);
-	if (!rc && table_bytes > file_bytes - TK_CONTAINER_END_BYTES)
-		rc = tk_err_set(err, TK_ECORRUPT, "container: a table longer than the file");
-	if (!rc)
-		rc = read_piece(fd, at_end ? file_bytes - TK_CONTAINER_END_BYTES - table_bytes : 0, table_bytes, &bytes, err);
-	return rc ? rc : tk_container_decode(bytes.data, table_bytes, file_bytes, rows, count, err);
-}
-
-static enum tk_rc
 add_rows(struct dir_driver *self, uint64_t number, const struct tk_container_row *rows, size_t count, const struct tk_dir_gone *gone, struct tk_err *err)
 {
 	enum tk_rc rc = TK_OK;
@@ -179,30 +133,16 @@ add_rows(struct dir_driver *self, uint64_t number, const struct tk_container_row
 static enum tk_rc
 add_container(struct dir_driver *self, struct dir_container *container, const struct tk_dir_gone *gone, struct tk_err *err)
 {
-	TK_AUTO(tk_fd_cleanup) int fd = -1;
 	struct tk_container_row *rows = NULL;
-	char name[TK_DIR_CONTAINER_NAME_MAX];
-	struct stat st;
-	size_t count;
-	enum tk_rc rc;
+	enum tk_rc rc = tk_container_open(self->merged_fd, container->number, &rows, &container->row_count, &container->file_bytes, err);
 
-	tk_dir_container_name(container->number, name);
-	fd = tk_open_quiet(self->merged_fd, name, false);
 	/* It was merged into another one meanwhile, whose name is on this list too, or will be on the next. */
-	if (fd < 0 && errno == ENOENT)
-		return TK_OK;
-	if (fd < 0 || fstat(fd, &st) < 0)
-		return tk_err_errno(err, TK_EIO, "packs/merged/%s", name);
-	container->file_bytes = (uint64_t)st.st_size;
-	rc = read_table(fd, container->file_bytes, false, &rows, &count, err);
-	if (rc == TK_ECORRUPT)
-		rc = read_table(fd, container->file_bytes, true, &rows, &count, err);
-	if (rc == TK_ECORRUPT)
+	if (rc == TK_ENOENT || rc == TK_ECORRUPT)
 		return TK_OK;
 	if (!rc)
-		rc = add_rows(self, container->number, rows, count, gone, err);
+		rc = add_rows(self, container->number, rows, container->row_count, gone, err);
 	free(rows);
-	return rc ? tk_err_context(err, rc, "packs/merged/%s", name) : TK_OK;
+	return rc;
 }
 
 /* ---- what is in the directories ---- */
@@ -218,14 +158,9 @@ compare_numbers_down(const void *a, const void *b)
 static enum tk_rc
 note_container_name(struct dir_driver *self, const char *name, struct tk_err *err)
 {
-	uint8_t bytes[8];
-	uint64_t number = 0;
+	uint64_t number;
 
-	if (tk_hex_decode(name, bytes, sizeof(bytes), NULL))
-		return TK_OK;
-	for (size_t i = 0; i < sizeof(bytes); i++)
-		number = number << 8 | bytes[i];
-	return number == TK_PLACE_SMALL ? TK_OK : tk_dir_note_container(self, number, 0, err);
+	return tk_container_number(name, &number) ? tk_dir_note_container(self, number, 0, 0, err) : TK_OK;
 }
 
 static enum tk_rc

@@ -10,6 +10,7 @@
  *   refs           (read-write) a publish holds it shared from the first look at a blob to its commit; condemn and drop hold it alone
  *   pack_lock      "is this name taken?" and the rename that takes it; the list of packs that wait for a flush
  *   index lock     the SQLite handle; inside it nothing else is locked
+ *   archive_lock   the containers of points and receipts
  *   marks_lock     the files in marks/
  *   counter_lock   the counter of receipts and votes, the incarnation, the flag `behind` */
 #ifndef TK_VAULT_VAULT_H

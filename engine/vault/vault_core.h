@@ -51,6 +51,9 @@ struct tk_vault {
 	struct tk_pack_row *pending;         /* renamed, not yet durable */
 	size_t pending_count, pending_cap;
 
+	pthread_mutex_t archive_lock;        /* over what follows, and the files in archive/ */
+	struct tk_varchive *archives;
+
 	pthread_mutex_t marks_lock;          /* over the files in marks/ */
 	pthread_mutex_t counter_lock;
 	struct tk_id incarnation;
@@ -113,6 +116,9 @@ TK_MUST_CHECK enum tk_rc tk_vread_vote(struct tk_vault *vault, const struct tk_i
 				       struct tk_buf *record, struct tk_err *err);
 TK_MUST_CHECK enum tk_rc tk_vread_grant(struct tk_vault *vault, const struct tk_id *domain, const char *name, struct tk_grant *out,
 					struct tk_buf *record, struct tk_err *err);
+/* The bytes of one of a domain's records, in the place of what *record held; name: NULL for "genesis". */
+TK_MUST_CHECK enum tk_rc tk_vread_record(struct tk_vault *vault, const struct tk_id *domain, const char *directory, const char *name,
+					 struct tk_buf *record, struct tk_err *err);
 /* The names in one of a domain's directories ("points", "receipts", "votes", "grants"). */
 TK_MUST_CHECK enum tk_rc tk_vread_list(struct tk_vault *vault, const struct tk_id *domain, const char *directory, struct tk_vfile_list *out,
 				       struct tk_err *err);
@@ -120,6 +126,15 @@ TK_MUST_CHECK enum tk_rc tk_vread_list(struct tk_vault *vault, const struct tk_i
 TK_MUST_CHECK enum tk_rc tk_vread_site_set(struct tk_vault *vault, const struct tk_id *domain, struct tk_site_set *out, struct tk_err *err);
 /* "domains/<hex>/<directory>/<name>" */
 void tk_vrecord_path(char path[TK_VFILE_PATH_MAX], const struct tk_id *domain, const char *directory, const char *name);
+
+/* vault_archive.c: points and receipts in containers. Any thread; get appends. list adds the names that are not there, and sorts. */
+TK_MUST_CHECK enum tk_rc tk_varchive_get(struct tk_vault *vault, const struct tk_id *domain, const char *directory, const char *name,
+					 struct tk_buf *out, struct tk_err *err);
+TK_MUST_CHECK enum tk_rc tk_varchive_list(struct tk_vault *vault, const struct tk_id *domain, const char *directory, struct tk_vfile_list *names,
+					  struct tk_err *err);
+/* Moves the older records of a domain there when many stand as files. After an error all is as it was, or twice. */
+TK_MUST_CHECK enum tk_rc tk_varchive_tidy(struct tk_vault *vault, const struct tk_id *domain, struct tk_err *err);
+void tk_varchive_free_all(struct tk_vault *vault);
 
 /* vault_grant.c: is this grant allowed to open its epoch, as far as this site knows? */
 TK_MUST_CHECK enum tk_rc tk_vgrant_allowed(struct tk_vault *vault, const struct tk_vdomain *domain, const struct tk_grant *grant, struct tk_err *err);

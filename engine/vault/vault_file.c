@@ -129,8 +129,8 @@ compare_names(const void *a, const void *b)
 	return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
-static enum tk_rc
-list_add(struct tk_vfile_list *list, const char *name, struct tk_err *err)
+enum tk_rc
+tk_vfile_list_add(struct tk_vfile_list *list, const char *name, struct tk_err *err)
 {
 	size_t cap = list->cap ? list->cap * 2 : 16;
 	char **grown;
@@ -157,7 +157,7 @@ list_fill(DIR *dir, struct tk_vfile_list *list, const char *path, struct tk_err 
 
 	while (!rc && (errno = 0, entry = readdir(dir)))
 		if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
-			rc = list_add(list, entry->d_name, err);
+			rc = tk_vfile_list_add(list, entry->d_name, err);
 	return !rc && errno ? tk_err_errno(err, TK_EIO, "reading %s", path) : rc;
 }
 
@@ -180,9 +180,16 @@ tk_vfile_list(int root_fd, const char *path, struct tk_vfile_list *out, struct t
 	closedir(dir);
 	if (rc)
 		tk_vfile_list_release(out);
-	else if (out->count > 0)
-		qsort(out->names, out->count, sizeof(*out->names), compare_names);
+	else
+		tk_vfile_list_sort(out);
 	return rc;
+}
+
+void
+tk_vfile_list_sort(struct tk_vfile_list *list)
+{
+	if (list->count > 0)
+		qsort(list->names, list->count, sizeof(*list->names), compare_names);
 }
 
 void

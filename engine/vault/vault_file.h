@@ -35,7 +35,10 @@ struct tk_vfile_list {
 /* A directory that is not there is empty. On TK_OK the caller releases *out. */
 TK_MUST_CHECK enum tk_rc tk_vfile_list(int root_fd, const char *path, struct tk_vfile_list *out, struct tk_err *err);
 void tk_vfile_list_release(struct tk_vfile_list *list);
-/* Is `name` in the list? */
+/* Adds a copy of the name at the end; sort when all are added. Errors: TK_ENOMEM. */
+TK_MUST_CHECK enum tk_rc tk_vfile_list_add(struct tk_vfile_list *list, const char *name, struct tk_err *err);
+void tk_vfile_list_sort(struct tk_vfile_list *list);
+/* Is `name` in the list? It is sorted. */
 bool tk_vfile_list_has(const struct tk_vfile_list *list, const char *name);
 
 #endif

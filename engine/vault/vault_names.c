@@ -54,18 +54,26 @@ tk_vread_list(struct tk_vault *vault, const struct tk_id *domain, const char *di
 {
 	char path[TK_VFILE_PATH_MAX];
 
+	enum tk_rc rc;
+
 	tk_vrecord_path(path, domain, directory, NULL);
-	return tk_vfile_list(vault->root_fd, path, out, err);
+	/* Files first: what moves into the archive meanwhile is then seen in one of the two. */
+	rc = tk_vfile_list(vault->root_fd, path, out, err);
+	if (!rc && (rc = tk_varchive_list(vault, domain, directory, out, err)))
+		tk_vfile_list_release(out);
+	return rc;
 }
 
-static enum tk_rc
-read_record(struct tk_vault *vault, const struct tk_id *domain, const char *directory, const char *name, struct tk_buf *record, struct tk_err *err)
+enum tk_rc
+tk_vread_record(struct tk_vault *vault, const struct tk_id *domain, const char *directory, const char *name, struct tk_buf *record, struct tk_err *err)
 {
 	char path[TK_VFILE_PATH_MAX];
+	enum tk_rc rc;
 
 	tk_vrecord_path(path, domain, directory, name);
 	tk_buf_clear(record);
-	return tk_vfile_get(vault->root_fd, path, TK_RECORD_MAX, record, err);
+	rc = tk_vfile_get(vault->root_fd, path, TK_RECORD_MAX, record, err);
+	return rc == TK_ENOENT ? tk_varchive_get(vault, domain, directory, name, record, err) : rc;
 }
 
 /* A record says itself where it belongs: one that was moved or renamed is damage. */
@@ -90,7 +98,7 @@ enum tk_rc
 tk_vread_genesis(struct tk_vault *vault, const struct tk_id *domain, struct tk_genesis *out, struct tk_err *err)
 {
 	TK_AUTO(tk_buf_release) struct tk_buf record = {0};
-	enum tk_rc rc = read_record(vault, domain, "genesis", NULL, &record, err);
+	enum tk_rc rc = tk_vread_record(vault, domain, "genesis", NULL, &record, err);
 
 	if (!rc)
 		rc = tk_genesis_decode(record.data, record.len_bytes, out, err);
@@ -104,7 +112,7 @@ tk_vread_point(struct tk_vault *vault, const struct tk_id *domain, const char *n
 {
 	TK_AUTO(tk_buf_release) struct tk_buf own = {0};
 	struct tk_buf *bytes = record ? record : &own;
-	enum tk_rc rc = read_record(vault, domain, "points", name, bytes, err);
+	enum tk_rc rc = tk_vread_record(vault, domain, "points", name, bytes, err);
 
 	if (!rc)
 		rc = tk_point_decode(bytes->data, bytes->len_bytes, out, err);
@@ -122,7 +130,7 @@ tk_vread_receipt(struct tk_vault *vault, const struct tk_id *domain, const char 
 {
 	TK_AUTO(tk_buf_release) struct tk_buf own = {0};
 	struct tk_buf *bytes = record ? record : &own;
-	enum tk_rc rc = read_record(vault, domain, "receipts", name, bytes, err);
+	enum tk_rc rc = tk_vread_record(vault, domain, "receipts", name, bytes, err);
 
 	if (!rc)
 		rc = tk_receipt_decode(bytes->data, bytes->len_bytes, out, err);
@@ -140,7 +148,7 @@ tk_vread_vote(struct tk_vault *vault, const struct tk_id *domain, uint64_t epoch
 	enum tk_rc rc;
 
 	(void)snprintf(name, sizeof(name), "%08llx", (unsigned long long)epoch);
-	rc = read_record(vault, domain, "votes", name, bytes, err);
+	rc = tk_vread_record(vault, domain, "votes", name, bytes, err);
 	if (!rc)
 		rc = tk_vote_decode(bytes->data, bytes->len_bytes, out, err);
 	if (!rc)
@@ -154,7 +162,7 @@ tk_vread_grant(struct tk_vault *vault, const struct tk_id *domain, const char *n
 	TK_AUTO(tk_buf_release) struct tk_buf own = {0};
 	struct tk_buf *bytes = record ? record : &own;
 	char named[TK_VGRANT_NAME_MAX];
-	enum tk_rc rc = read_record(vault, domain, "grants", name, bytes, err);
+	enum tk_rc rc = tk_vread_record(vault, domain, "grants", name, bytes, err);
 
 	if (!rc)
 		rc = tk_grant_decode(bytes->data, bytes->len_bytes, out, err);

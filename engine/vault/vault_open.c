@@ -295,6 +295,7 @@ init_locks(struct tk_vault *vault, struct tk_err *err)
 	(void)pthread_mutex_init(&vault->domains_lock, NULL);
 	(void)pthread_mutex_init(&vault->flush_lock, NULL);
 	(void)pthread_mutex_init(&vault->pack_lock, NULL);
+	(void)pthread_mutex_init(&vault->archive_lock, NULL);
 	(void)pthread_mutex_init(&vault->marks_lock, NULL);
 	(void)pthread_mutex_init(&vault->counter_lock, NULL);
 	return TK_OK;
@@ -336,6 +337,7 @@ tk_vault_close(struct tk_vault *vault)
 	if (!vault)
 		return;
 	tk_vdomain_free_all(vault);
+	tk_varchive_free_all(vault);
 	tk_vindex_close(vault->index);
 	if (vault->driver)
 		vault->driver->ops->close(vault->driver);
@@ -347,6 +349,7 @@ tk_vault_close(struct tk_vault *vault)
 	(void)pthread_mutex_destroy(&vault->domains_lock);
 	(void)pthread_mutex_destroy(&vault->flush_lock);
 	(void)pthread_mutex_destroy(&vault->pack_lock);
+	(void)pthread_mutex_destroy(&vault->archive_lock);
 	(void)pthread_mutex_destroy(&vault->marks_lock);
 	(void)pthread_mutex_destroy(&vault->counter_lock);
 	tk_fd_cleanup(&vault->root_fd);

@@ -334,11 +334,11 @@ publish_decoded(struct tk_vault *vault, const struct tk_point *point, const stru
 
 /* The point is promised by now: what goes wrong here is told to the operator, not to the source. */
 static void
-tidy(struct tk_vault *vault)
+tidy(struct tk_vault *vault, const struct tk_id *domain)
 {
 	struct tk_err why;
 
-	if (vault->driver->ops->tidy(vault->driver, &why))
+	if (vault->driver->ops->tidy(vault->driver, &why) || tk_varchive_tidy(vault, domain, &why))
 		tk_log_event(vault->log, TK_LOG_WARN, "tidy-failed", "vault=%s error=%s", vault->path, why.text);
 }
 
@@ -372,6 +372,6 @@ tk_vault_publish(struct tk_vault *vault, const void *record, size_t len_bytes, s
 	tk_hex_encode(point.domain.b, sizeof(point.domain.b), hex);
 	tk_log_event(vault->log, TK_LOG_INFO, "publish", "domain=%s epoch=%llu sequence=%llu", hex, (unsigned long long)point.at.epoch,
 		(unsigned long long)point.at.sequence);
-	tidy(vault);
+	tidy(vault, &point.domain);
 	return TK_OK;
 }

@@ -86,15 +86,16 @@ tk_vault_list_points(struct tk_vault *vault, const struct tk_id *domain, struct 
 enum tk_rc
 tk_vault_get_point(struct tk_vault *vault, const struct tk_id *domain, const struct tk_head *at, struct tk_buf *out, struct tk_err *err)
 {
-	char name[TK_POINT_FILE_NAME_MAX], path[TK_VFILE_PATH_MAX];
+	TK_AUTO(tk_buf_release) struct tk_buf record = {0};
+	char name[TK_POINT_FILE_NAME_MAX];
+	enum tk_rc rc;
 
 	tk_point_file_name(at, name);
 	/* A record without a receipt is a publish that did not come to its end. */
-	tk_vrecord_path(path, domain, "receipts", name);
-	if (faccessat(vault->root_fd, path, F_OK, 0) < 0)
-		return tk_err_errno(err, TK_EIO, "point %s", name);
-	tk_vrecord_path(path, domain, "points", name);
-	return tk_vfile_get(vault->root_fd, path, TK_RECORD_MAX, out, err);
+	rc = tk_vread_record(vault, domain, "receipts", name, &record, err);
+	if (!rc)
+		rc = tk_vread_record(vault, domain, "points", name, &record, err);
+	return rc ? rc : tk_buf_put(out, record.data, record.len_bytes, err);
 }
 
 /* The grant that the epoch's points were written under, or that was voted for; false: neither is known. */

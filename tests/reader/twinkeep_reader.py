@@ -329,6 +329,19 @@ def read_container_table(file, path, size):
     return packs
 
 
+ARCHIVED = ("points", "receipts")
+
+
+def read_containers(folder):
+    """What is in all containers of a folder, by name: (path, offset, length); the newest counts."""
+    rows = {}
+    if os.path.isdir(folder):
+        for container in sorted(name for name in os.listdir(folder) if re.fullmatch("[0-9a-f]{16}", name)):
+            path = os.path.join(folder, container)
+            rows.update({name: (path, *place) for name, place in read_container(path).items()})
+    return rows
+
+
 class PackFile:
     """The bytes of a pack, wherever it lies."""
 
@@ -586,11 +599,25 @@ class Vault:
         return sorted(os.listdir(folder)) if os.path.isdir(folder) else []
 
     def records(self, domain, folder, kind):
-        for path in files_below(os.path.join(self.path, "domains", domain, folder)):
+        for name, path, data in self.record_bytes(domain, folder):
             try:
-                yield os.path.basename(path), kind(read_file(path))
+                yield name, kind(data)
             except Damaged as fault:
                 raise Damaged(f"{path}: {fault}") from None
+
+    def record_bytes(self, domain, folder):
+        """Files first, then what the newest container in archive/ has beside them."""
+        seen = set()
+        for path in files_below(os.path.join(self.path, "domains", domain, folder)):
+            seen.add(os.path.basename(path))
+            yield os.path.basename(path), path, read_file(path)
+        if folder not in ARCHIVED:
+            return
+        for key, (path, offset, length) in read_containers(os.path.join(self.path, "domains", domain, "archive")).items():
+            point, (sequence, epoch, kind) = key[:16], struct.unpack(">QII", key[16:])
+            name = f"{epoch:08x}-{sequence:016x}-{point.hex()}"
+            if kind == ARCHIVED.index(folder) and name not in seen:
+                yield name, path, PackFile(path, offset, length).read(length)
 
     def pack(self, name):
         if name not in self.open_packs:
@@ -608,12 +635,8 @@ class Vault:
 
     def read_merged(self):
         """Where the packs in containers lie: the newest container counts, and none for a name in `gone`."""
-        folder, merged = os.path.join(self.path, "packs", "merged"), {}
-        if not os.path.isdir(folder):
-            return merged
-        for container in sorted(name for name in os.listdir(folder) if re.fullmatch("[0-9a-f]{16}", name)):
-            path = os.path.join(folder, container)
-            merged.update({name: (path, *place) for name, place in read_container(path).items()})
+        folder = os.path.join(self.path, "packs", "merged")
+        merged = read_containers(folder)
         gone_path = os.path.join(folder, "gone")
         if os.path.exists(gone_path):
             with open(gone_path, "rb") as file:

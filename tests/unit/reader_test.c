@@ -253,7 +253,7 @@ publish_point(struct vault_box *box, const struct content *content, struct tk_pa
 	char dataset[] = "data", source[] = "source", root[] = "/srv";
 	char *roots[] = {root};
 	struct tk_point point = {.suite = TK_SUITE_AES, .domain = box->domain, .dataset = box->domain, .incarnation = box->incarnation,
-		.at = {.epoch = 1, .sequence = 1}, .grant = box->grant_digest, .key_epoch = 1, .root_blob = content->root.ref.blob,
+		.at = {.epoch = 1, .sequence = 1000}, .grant = box->grant_digest, .key_epoch = 1, .root_blob = content->root.ref.blob,
 		.root_pack = packs[1].name, .packs = packs, .pack_count = 2};
 	struct tk_point_body body = {.dataset_name = dataset, .source_name = source, .segment_bytes = SEGMENT, .tree = content->root.portable,
 		.entries = content->root.entries, .total_bytes = content->root.content_bytes, .roots = roots, .root_count = 1};
@@ -394,25 +394,25 @@ an_independent_reader_restores_what_the_engine_stored(void **state)
 }
 
 static void
-it_finds_packs_that_were_merged(void **state)
+it_finds_packs_and_points_that_were_merged(void **state)
 {
 	struct vault_box *box = *state;
 	struct content *content = calloc(1, sizeof(*content));
-	struct made_pack pack;
 	bool ran;
 
-	for (int i = 0; i < 64; i++) {
-		make_small_pack(box, &pack);
-		store_pack(box, &pack);
-		made_pack_release(&pack);
-	}
-	/* Its publish is where the site merges. */
+	for (uint64_t i = 1; i < 128; i++)
+		publish_small(box, i, NULL, NULL);
 	make_vault(box, content);
-	assert_int_equal(box_count(box, "packs/*/*"), 1);
+	assert_int_equal(box_count(box, "packs/merged/*"), 2);
+	assert_int_equal(box_count(box, "domains/*/archive/*"), 1);
 	ran = expect_restored(box, content);
-	box_shell(box, "flip 100 \"$1/packs/merged/0000000000000001\"");
-	if (ran)
+	box_shell(box, "flip 100 \"$1/packs/merged/0000000000000002\"; flip 100 \"$(echo \"$1\"/domains/*/archive/*)\"");
+	if (ran) {
 		assert_true(expect_restored(box, content));
+		/* A point in the archive. */
+		box_shell(box, "f=$(echo \"$1\"/domains/*/archive/*); flip $(($(wc -c <\"$f\") / 2)) \"$f\"");
+		assert_int_equal(run_reader(box, "key", "out"), 5);
+	}
 	tk_page_info_release(&content->root);
 	free(content);
 	if (!ran)
@@ -459,7 +459,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(it_reads_the_test_vectors_of_the_format),
 		cmocka_unit_test_setup_teardown(an_independent_reader_restores_what_the_engine_stored, box_setup, box_teardown),
-		cmocka_unit_test_setup_teardown(it_finds_packs_that_were_merged, box_setup, box_teardown),
+		cmocka_unit_test_setup_teardown(it_finds_packs_and_points_that_were_merged, box_setup_fast, box_teardown),
 		cmocka_unit_test_setup_teardown(it_tells_damage_and_a_wrong_key_apart, box_setup, box_teardown),
 	};
 

@@ -28,14 +28,14 @@ make_genesis(struct vault_box *box)
 	box->grant_digest = grant.digest;
 }
 
-int
-box_setup(void **state)
+static int
+setup_in(int (*make_scratch)(void **), void **state)
 {
 	struct vault_box *box = calloc(1, sizeof(*box));
 	void *scratch = NULL;
 
 	assert_non_null(box);
-	if (scratch_setup(&scratch))
+	if (make_scratch(&scratch))
 		return -1;
 	box->scratch = scratch;
 	(void)scratch_path(box->scratch, "vault", box->path, sizeof(box->path));
@@ -49,6 +49,18 @@ box_setup(void **state)
 	assert_int_equal(tk_vault_put_genesis(box->vault, box->genesis.data, box->genesis.len_bytes, NULL), TK_OK);
 	*state = box;
 	return 0;
+}
+
+int
+box_setup(void **state)
+{
+	return setup_in(scratch_setup, state);
+}
+
+int
+box_setup_fast(void **state)
+{
+	return setup_in(scratch_setup_fast, state);
 }
 
 int

@@ -22,6 +22,8 @@ struct vault_box {
 
 /* A setup and a teardown of cmocka: *state is the struct vault_box; the vault is open, the domain's genesis stored. */
 int box_setup(void **state);
+/* On a file system in memory: for tests that make many things durable. */
+int box_setup_fast(void **state);
 int box_teardown(void **state);
 void box_open(struct vault_box *box);
 void box_close(struct vault_box *box);

@@ -97,7 +97,7 @@ expect 0 twinkeep verify
 for n in 1 2 3 4 5 6; do
 	head -c 1500000 /dev/urandom >"$T/src/part$n"
 	expect 0 twinkeep backup
-	ls -t "$T"/one/packs/*/* | head -1 >>"$T/parts"
+	ls -t "$T"/one/packs/??/* | head -1 >>"$T/parts"
 done
 sed -n '2p;3p;5p' "$T/parts" >"$T/hurt"
 while read -r pack; do

@@ -5,27 +5,39 @@
 
 #include "engine/base/clock.h"
 #include "engine/crypto/sign.h"
+#include "engine/job/history.h"
 #include "engine/vault/records.h"
 
 #define RECOVER_ADVICE "do not write here while another home does; to make this one the writer again, run `twinkeep recover` with the passphrase"
 
-/* The newest point that the journal knows, of any state: its sequence is never given again. */
-static enum tk_rc
-journal_tip(const struct tk_epoch_opts *opts, struct tk_head *tip, struct tk_head *last, struct tk_err *err)
-{
-	struct tk_journal_point *points = NULL;
-	size_t count = 0;
-	enum tk_rc rc = tk_journal_points(opts->journal, opts->domain, &points, &count, err);
+/* What the journal knows of this home's points. */
+struct past {
+	struct tk_journal_point *points;      /* owned; oldest first */
+	size_t count;
+	struct tk_head tip;                   /* of any state: its sequence is never given again */
+	struct tk_head last;                  /* that was not abandoned */
+};
 
-	memset(tip, 0, sizeof(*tip));
-	memset(last, 0, sizeof(*last));
-	for (size_t i = 0; i < count && !rc; i++) {
-		*tip = points[i].at;
-		if (points[i].state != TK_POINT_ABANDONED)
-			*last = points[i].at;
+static enum tk_rc
+read_past(const struct tk_epoch_opts *opts, struct past *past, struct tk_err *err)
+{
+	enum tk_rc rc = tk_journal_points(opts->journal, opts->domain, &past->points, &past->count, err);
+
+	for (size_t i = 0; i < past->count && !rc; i++) {
+		past->tip = past->points[i].at;
+		if (past->points[i].state != TK_POINT_ABANDONED)
+			past->last = past->points[i].at;
 	}
-	free(points);
 	return rc;
+}
+
+static bool
+wrote(const struct past *past, const struct tk_head *head)
+{
+	for (size_t i = past->count; i > 0; i--)
+		if (memcmp(&past->points[i - 1].at, head, sizeof(*head)) == 0)
+			return true;
+	return false;
 }
 
 /* Does the site hold a promise to this home that the journal knows nothing of? */
@@ -37,7 +49,7 @@ elected_elsewhere(const struct tk_epoch *epoch, const struct tk_site_report *rep
 }
 
 static enum tk_rc
-check_site(const struct tk_epoch *epoch, const struct tk_head *tip, const struct tk_head *last, const struct tk_store_state *state, struct tk_err *err)
+check_site(const struct tk_epoch *epoch, const struct past *past, const struct tk_store_state *state, struct tk_err *err)
 {
 	if (state->promised_epoch > epoch->epoch || state->head.epoch > epoch->epoch)
 		return tk_err_set(err, TK_EFENCED, "epoch %llu is promised to another writer (this home holds %llu); " RECOVER_ADVICE,
@@ -47,19 +59,18 @@ check_site(const struct tk_epoch *epoch, const struct tk_head *tip, const struct
 				  (unsigned long long)epoch->epoch);
 	if (state->head.epoch != epoch->epoch)
 		return TK_OK;
-	if (state->head.sequence > tip->sequence)
+	if (state->head.sequence > past->tip.sequence)
 		return tk_err_set(err, TK_EFENCED, "the site holds point %llu and this home's journal ends at %llu: the home was rolled back; " RECOVER_ADVICE,
-				  (unsigned long long)state->head.sequence, (unsigned long long)tip->sequence);
-	if (state->head.sequence == last->sequence && memcmp(&state->head.point, &last->point, sizeof(last->point)) != 0)
+				  (unsigned long long)state->head.sequence, (unsigned long long)past->tip.sequence);
+	if (!wrote(past, &state->head))
 		return tk_err_set(err, TK_EFENCED, "the site holds another point %llu than this home wrote; " RECOVER_ADVICE,
-				  (unsigned long long)last->sequence);
+				  (unsigned long long)state->head.sequence);
 	return TK_OK;
 }
 
 /* The journal's epoch stands, if no site says otherwise. */
 static enum tk_rc
-continue_epoch(const struct tk_epoch_opts *opts, struct tk_epoch_verdict *out, const struct tk_head *tip, const struct tk_head *last,
-	       bool *elect_again, struct tk_err *err)
+continue_epoch(const struct tk_epoch_opts *opts, struct tk_epoch_verdict *out, const struct past *past, bool *elect_again, struct tk_err *err)
 {
 	bool *seen = calloc(opts->site_count ? opts->site_count : 1, sizeof(*seen));
 	size_t open = 0;
@@ -79,7 +90,7 @@ continue_epoch(const struct tk_epoch_opts *opts, struct tk_epoch_verdict *out, c
 			*elect_again = true;
 			continue;
 		}
-		rc = check_site(&out->epoch, tip, last, &report.state, err);
+		rc = check_site(&out->epoch, past, &report.state, err);
 		if (!rc && report.state.promised_epoch < out->epoch.epoch) {
 			rc = tk_sites_vote(opts->sites, i, out->epoch.grant.data, out->epoch.grant.len_bytes, err);
 			/* One site that does not promise gives no receipts; the ack rule will tell. */
@@ -153,52 +164,6 @@ take_vote(const struct tk_epoch *epoch, const struct tk_site_report *report, str
 	return TK_OK;
 }
 
-struct history_call {
-	const struct tk_id *domain;
-	const struct tk_head *at;
-	bool other;                           /* another point stands in this one's place */
-};
-
-static enum tk_rc
-call_history(struct tk_store *store, void *arg, struct tk_err *err)
-{
-	struct history_call *call = arg;
-	struct tk_store_point *points = NULL;
-	size_t count = 0;
-	enum tk_rc rc = store->ops->list_points(store, call->domain, &points, &count, err);
-
-	for (size_t i = 0; i < count && !rc; i++)
-		if (tk_head_compare(&points[i].at, call->at) == 0 && memcmp(&points[i].at.point, &call->at->point, sizeof(call->at->point)) != 0)
-			call->other = true;
-	free(points);
-	return rc;
-}
-
-/* The voters' heads of the newest epoch must lie on one line: else a home was set back and wrote twice, and choosing is an operator's act. */
-static enum tk_rc
-check_one_history(const struct tk_epoch_opts *opts, const struct tk_epoch *epoch, const bool *voted, const struct tk_head *heads, struct tk_err *err)
-{
-	for (size_t i = 0; i < opts->site_count; i++) {
-		struct history_call call = {.domain = opts->domain, .at = &heads[i]};
-
-		if (!voted[i] || heads[i].epoch == 0 || heads[i].epoch != epoch->parent.epoch)
-			continue;
-		for (size_t k = 0; k < opts->site_count && !call.other; k++) {
-			enum tk_rc rc;
-
-			if (k == i || !voted[k] || memcmp(&heads[k], &epoch->parent, sizeof(epoch->parent)) != 0)
-				continue;
-			if ((rc = tk_fetch_with_session(opts->fetch, k, call_history, &call, err)))
-				return rc;
-		}
-		if (call.other || (tk_head_compare(&heads[i], &epoch->parent) == 0 &&
-				   memcmp(&heads[i].point, &epoch->parent.point, sizeof(epoch->parent.point)) != 0))
-			return tk_err_set(err, TK_EHISTORY, "two histories are open: the sites hold different points %llu of epoch %llu",
-					  (unsigned long long)heads[i].sequence, (unsigned long long)heads[i].epoch);
-	}
-	return TK_OK;
-}
-
 static enum tk_rc
 encode_opening(const struct tk_epoch_opts *opts, struct tk_epoch *epoch, const bool *voted, struct tk_err *err)
 {
@@ -239,6 +204,7 @@ confirm_votes(const struct tk_epoch_opts *opts, bool *voted, size_t *votes, stru
 static enum tk_rc
 collect_votes(const struct tk_epoch_opts *opts, struct tk_epoch *epoch, bool *voted, struct tk_head *heads, struct tk_err *err)
 {
+	struct tk_history_opts history = {.fetch = opts->fetch, .sites = opts->handles, .site_count = opts->site_count, .domain = opts->domain};
 	size_t votes = 0;
 	struct tk_err why;
 	enum tk_rc rc = TK_OK;
@@ -271,7 +237,9 @@ collect_votes(const struct tk_epoch_opts *opts, struct tk_epoch *epoch, bool *vo
 		return tk_err_set(err, why.rc == TK_EFENCED ? TK_EFENCED : TK_EUNREACH,
 				  "this home has no journal of its own and needs a new epoch, for which %zu of %zu sites voted, too few: %s", votes,
 				  opts->site_count, why.text);
-	if ((rc = check_one_history(opts, epoch, voted, heads, err)))
+	history.voted = voted;
+	history.heads = heads;
+	if ((rc = tk_history_check(&history, &epoch->parent, err)))
 		return rc;
 	return encode_opening(opts, epoch, voted, err);
 }
@@ -298,21 +266,30 @@ win_epoch(const struct tk_epoch_opts *opts, struct tk_epoch_verdict *out, struct
 	return tk_journal_set_epoch(opts->journal, opts->domain, &out->epoch, err);
 }
 
+static enum tk_rc
+settle(const struct tk_epoch_opts *opts, const struct past *past, bool elect_again, struct tk_epoch_verdict *out, struct tk_err *err)
+{
+	enum tk_rc rc;
+
+	if ((!elect_again && (rc = continue_epoch(opts, out, past, &elect_again, err))) || (elect_again && (rc = win_epoch(opts, out, err))))
+		return rc;
+	out->last = past->last.epoch ? past->last : out->epoch.parent;
+	out->next_sequence = (past->tip.sequence > out->epoch.parent.sequence ? past->tip.sequence : out->epoch.parent.sequence) + 1;
+	return TK_OK;
+}
+
 enum tk_rc
 tk_epoch_settle(const struct tk_epoch_opts *opts, struct tk_epoch_verdict *out, struct tk_err *err)
 {
-	struct tk_head tip, last;
-	bool elect_again = false;
+	struct past past = {0};
+	bool unknown;
 	enum tk_rc rc = tk_journal_get_epoch(opts->journal, opts->domain, &out->epoch, err);
 
 	if (rc && rc != TK_ENOENT)
 		return rc;
-	if (rc == TK_ENOENT)
-		elect_again = true;
-	if ((rc = journal_tip(opts, &tip, &last, err)) || (!elect_again && (rc = continue_epoch(opts, out, &tip, &last, &elect_again, err))) ||
-	    (elect_again && (rc = win_epoch(opts, out, err))))
-		return rc;
-	out->last = last.epoch ? last : out->epoch.parent;
-	out->next_sequence = (tip.sequence > out->epoch.parent.sequence ? tip.sequence : out->epoch.parent.sequence) + 1;
-	return TK_OK;
+	unknown = rc == TK_ENOENT;
+	if (!(rc = read_past(opts, &past, err)))
+		rc = settle(opts, &past, unknown, out, err);
+	free(past.points);
+	return rc;
 }

@@ -5,7 +5,7 @@
  *   - a site has promised a later epoch, or another grant of this one: fenced.
  *   - a site is ahead of the journal in the journal's own epoch: this home was rolled back: fenced, until an operator's `recover`.
  *   - there is no journal, or a promise to this very home that the journal does not know (an election that a crash cut short): a new epoch must be won from
- *     enough sites; its parent is the highest head among the voters. Voters whose heads are not one line: two histories. */
+ *     enough sites; its parent is the highest head among the voters. Voters whose heads are not one line: two histories (history.h). */
 #ifndef TK_JOB_EPOCH_H
 #define TK_JOB_EPOCH_H
 

@@ -248,6 +248,13 @@ tk_walkahead_cleanup(struct tk_walkahead **slot)
 	free(ahead);
 }
 
+/* The owner, who said that the directory is not entered, knows already that it cannot be. */
+static bool
+is_of_skipped(const struct tk_walkahead *ahead, const char *path, size_t len_bytes)
+{
+	return ahead->skipping && len_bytes == ahead->skipped.len_bytes && (len_bytes == 0 || memcmp(path, ahead->skipped.data, len_bytes) == 0);
+}
+
 static void
 tell_notes(struct tk_walkahead *ahead)
 {
@@ -255,9 +262,10 @@ tell_notes(struct tk_walkahead *ahead)
 
 	while (ahead->next_note < batch->note_count && batch->notes[ahead->next_note].before <= ahead->next_item) {
 		const struct note *note = &batch->notes[ahead->next_note++];
+		const char *path = (const char *)batch->text.data + note->path_at;
 
-		if (ahead->on_note)
-			ahead->on_note(ahead->note_ctx, (const char *)batch->text.data + note->path_at, note->path_len_bytes, note->kind, note->err);
+		if (ahead->on_note && !is_of_skipped(ahead, path, note->path_len_bytes))
+			ahead->on_note(ahead->note_ctx, path, note->path_len_bytes, note->kind, note->err);
 	}
 }
 

@@ -18,7 +18,7 @@ TK_MUST_CHECK enum tk_rc tk_walkahead_new(const struct tk_walk_opts *opts, struc
 void tk_walkahead_cleanup(struct tk_walkahead **ahead);
 /* As tk_walk_next. */
 TK_MUST_CHECK enum tk_rc tk_walkahead_next(struct tk_walkahead *ahead, const struct tk_walk_entry **entry, struct tk_err *err);
-/* As tk_walk_skip_children; notes about what is not given are, since the walk has been there. */
+/* As tk_walk_skip_children; notes about what is not given are, since the walk has been there, but for one that the directory itself cannot be entered. */
 void tk_walkahead_skip_children(struct tk_walkahead *ahead);
 
 #endif

@@ -191,12 +191,16 @@ tk_ingest_file(struct tk_ingest *ingest, int fd, const char *name, const struct 
 enum tk_rc
 tk_ingest_mark_facts(struct tk_ingest *ingest, const struct tk_digest *facts, struct tk_err *err)
 {
+	enum tk_signature_kind kind = ingest->opts.signature;
 	char name[TK_LOCAL_NAME_MAX];
 	enum tk_rc rc;
 
+	/* What the policy does not ask for any more may go. */
+	if (kind == TK_SIGNATURE_NEVER)
+		return TK_OK;
 	tk_facts_name(facts, name);
 	rc = tk_localstore_mark(ingest->opts.local, TK_LOCAL_FACTS, name, err);
-	return rc ? rc : tk_localstore_mark(ingest->opts.local, TK_LOCAL_SIGNATURE, name, err);
+	return rc || kind != TK_SIGNATURE_ROLLING ? rc : tk_localstore_mark(ingest->opts.local, TK_LOCAL_SIGNATURE, name, err);
 }
 
 enum tk_rc
@@ -230,7 +234,7 @@ tk_ingest_keep(struct tk_ingest *ingest, const struct tk_entry *entry, struct tk
 	size_t count = 0;
 	enum tk_rc rc;
 
-	if (entry->meta.type != TK_FT_REG || (entry->kind != TK_CONTENT_SEGMENTS && entry->meta.size_bytes < ingest->opts.delta_min_bytes))
+	if (entry->meta.type != TK_FT_REG || entry->meta.size_bytes <= ingest->cdc.max_bytes)
 		return TK_OK;
 	if ((rc = tk_ingest_mark_facts(ingest, &entry->content, err)) || entry->kind != TK_CONTENT_SEGMENTS)
 		return rc;

@@ -41,7 +41,7 @@ struct tk_ingest_opts {
 	uint32_t segment_bytes;               /* 0: 64 MiB */
 	size_t chunk_min_bytes, chunk_avg_bytes, chunk_max_bytes; /* 0: defaults of cdc.h */
 	uint64_t delta_min_bytes;             /* smaller files are never delta'd; 0: 1 MiB */
-	size_t block_bytes;                   /* of facts and signatures, 16 B to 64 KiB; 0: by kind and size */
+	size_t block_bytes;                   /* of facts and signatures: from 16 B, or a 2^18th of a segment, to 64 KiB; 0: by kind and size */
 	enum tk_signature_kind signature;
 	const uint8_t *tag_key;               /* TK_TAG_KEY_BYTES; NULL: as TK_SIGNATURE_NEVER */
 	unsigned retries;                     /* of files that change while they are read */

@@ -7,6 +7,7 @@
 #include "engine/job/ingest_core.h"
 
 #define INLINE_EXTENT_BYTES 2048u
+#define SEGMENT_BLOCKS_MAX (1u << 18) /* 5 MiB of facts */
 
 static size_t
 count_segments(uint64_t size_bytes, uint32_t segment_bytes)
@@ -278,27 +279,38 @@ run_workers(struct tk_large_file *file, struct tk_err *err)
 
 /* ---- the file ---- */
 
+/* Within the bounds of facts and windows; and so that a segment has no more of them than its facts are worth. */
+static uint32_t
+within_bounds(const struct tk_ingest *ingest, size_t block_bytes)
+{
+	size_t least = ingest->opts.segment_bytes / SEGMENT_BLOCKS_MAX;
+
+	if (least < TK_FACTS_BLOCK_MIN_BYTES)
+		least = TK_FACTS_BLOCK_MIN_BYTES;
+	if (block_bytes < least)
+		return (uint32_t)least;
+	return block_bytes < TK_WORKER_BLOCK_MAX_BYTES ? (uint32_t)block_bytes : TK_WORKER_BLOCK_MAX_BYTES;
+}
+
 /* What is remembered of the file. Its blocks stay as long as they were, unless the policy says how long. */
 static enum tk_rc
 choose_facts(struct tk_large_file *file, size_t page_bytes, struct tk_err *err)
 {
 	const struct tk_ingest_opts *opts = &file->ingest->opts;
 	struct tk_worker *worker = &file->ingest->workers[0];
-	size_t wanted = opts->block_bytes;
+	uint32_t wanted = opts->block_bytes > 0 ? within_bounds(file->ingest, opts->block_bytes) : 0;
 	enum tk_rc rc = TK_OK;
 
 	file->facts = worker->tagger && opts->signature != TK_SIGNATURE_NEVER && file->size_bytes >= opts->delta_min_bytes;
 	file->rolling = file->facts && opts->signature == TK_SIGNATURE_ROLLING;
-	if (wanted > 0)
-		wanted = wanted < TK_FACTS_BLOCK_MIN_BYTES ? TK_FACTS_BLOCK_MIN_BYTES : wanted > TK_WORKER_BLOCK_MAX_BYTES ? TK_WORKER_BLOCK_MAX_BYTES : wanted;
 	if (file->facts && file->old.entry) {
 		tk_worker_open(worker, &file->old);
-		rc = tk_past_open(worker, (uint32_t)wanted, err);
+		rc = tk_past_open(worker, wanted, err);
 		tk_worker_close(worker);
 	}
 	if (wanted == 0)
-		wanted = tk_delta_block_bytes(file->size_bytes, page_bytes);
-	file->block_bytes = file->old.has_facts ? file->old.block_bytes : (uint32_t)wanted;
+		wanted = within_bounds(file->ingest, tk_delta_block_bytes(file->size_bytes, page_bytes));
+	file->block_bytes = file->old.has_facts ? file->old.block_bytes : wanted;
 	return rc;
 }
 

@@ -98,15 +98,16 @@ on_note(void *ctx, enum tk_scan_note note, const char *path, const struct tk_err
 	(void)tk_format_name(path, name, sizeof(name));
 	switch (note) {
 	case TK_NOTE_UNREADABLE:
-		tk_out_warn(out, TK_EIO, "/%s could not be read and is not in the point: %s", name, err ? err->text : "unknown");
+		tk_out_warn(out, TK_EIO, "/%s could not be read and is not in the point: %s%s", name, err ? err->text : "unknown",
+			    err && err->rc == TK_EDENIED ? "; run it as a user who may, or exclude it" : "");
 		add_error(run, "unreadable", path, err ? err->text : "");
 		break;
 	case TK_NOTE_INCONSISTENT:
-		tk_out_warn(out, TK_EIO, "/%s changed while it was read: stored as it was read, marked inconsistent", name);
+		tk_out_warn(out, TK_EIO, "/%s changed while it was read: stored as it was read, marked inconsistent; the next run reads it again", name);
 		add_error(run, "inconsistent", path, "changed while it was read");
 		break;
 	case TK_NOTE_SILENT_CHANGE:
-		tk_out_warn(out, TK_ECORRUPT, "/%s has other content than before though nothing says that it was changed: look at the disk", name);
+		tk_out_warn(out, TK_ECORRUPT, "/%s has other content than before though nothing says that it was changed; look at the disk", name);
 		add_error(run, "silent-change", path, "content changed, times did not");
 		break;
 	case TK_NOTE_VANISHED:

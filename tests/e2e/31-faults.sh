@@ -340,8 +340,10 @@ diff -r "$T/full" "$T/full.back" || fail "after a full spool another tree is res
 rm "$T/full/third"
 rm -rf "$T/small/state"
 small_is 6m
-expect 1 twinkeep restore d --home "$T/home-spool" --passphrase-file "$PASS" --target "$T/small/back" --strip
-err_has "No space left on device"
+expect 1 twinkeep restore d --home "$T/home-spool" --passphrase-file "$PASS" --target "$T/small/back" --strip --json
+err_has "No space left on device: free space there, then run it again"
+[ "$(grep -c ^twinkeep: "$T/err")" = 1 ] || fail "a full target is told in other than one line"
+json_is verified false
 [ ! -e "$T/small/back/second" ] || fail "half a file is in place"
 small_is 100m
 expect 0 twinkeep restore d --home "$T/home-site" --passphrase-file "$PASS" --target "$T/small/back" --strip

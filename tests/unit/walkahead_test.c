@@ -13,6 +13,7 @@
 
 #define DIRS 400u
 #define FILES_IN_FIRST 2000u
+#define CACHE_TAG "Signature: 8a477f597d28d172789f06886806bc55\n"
 
 /* More directories and entries than all batches hold, with patterns that leave some out. */
 static void
@@ -177,6 +178,28 @@ notes_come_in_their_place(void **state)
 }
 
 static void
+of_a_skipped_directory_nothing_is_noted(void **state)
+{
+	TK_AUTO(tk_walkahead_cleanup) struct tk_walkahead *ahead = NULL;
+	struct scratch *scratch = *state;
+	const char *roots[] = {scratch->path};
+	unsigned notes = 0;
+	struct tk_walk_opts opts = {.roots = roots, .root_count = 1, .skip_caches = true, .on_note = count_note, .note_ctx = &notes};
+	const struct tk_walk_entry *entry;
+
+	scratch_dir(scratch, "a");
+	scratch_dir(scratch, "b");
+	scratch_file(scratch, "a/CACHEDIR.TAG", CACHE_TAG);
+	scratch_file(scratch, "b/CACHEDIR.TAG", CACHE_TAG);
+	assert_int_equal(tk_walkahead_new(&opts, &ahead, NULL), TK_OK);
+	while (tk_walkahead_next(ahead, &entry, NULL) == TK_OK && entry)
+		if (strcmp(entry->name, "a") == 0)
+			tk_walkahead_skip_children(ahead);
+	/* That b is a cache. */
+	assert_int_equal(notes, 1);
+}
+
+static void
 a_caller_that_ends_early_leaves_nothing(void **state)
 {
 	struct scratch *scratch = *state;
@@ -235,6 +258,7 @@ main(void)
 		WITH(what_is_below_a_skipped_directory_is_not_given),
 		WITH(a_root_below_a_skipped_directory_is_given),
 		WITH(notes_come_in_their_place),
+		WITH(of_a_skipped_directory_nothing_is_noted),
 		WITH(a_caller_that_ends_early_leaves_nothing),
 		WITH(few_directories_are_open_however_many_there_are),
 		WITH(a_wrong_root_is_told_at_once),

@@ -80,7 +80,7 @@ const struct tk_verb tk_verbs[] = {
 	{"verify", "[DATASET[@POINT]]", "check what the sites store",
 		"Checks at each site, with this home's keys: the points, their pages up to the signed digest, and that all they refer to is there; with "
 		"--data every blob that a point uses or brought is read too and its tag checked, which proves each byte to be the one that was sealed, with "
-		"--sample a share of them. Each damaged thing is named, with the files that need it, in the order in which the site got it; the rest is "
+		"--sample a share of them. Each damaged thing is named, with the files that need it: points and pages first, then data in the order of its packs. The rest is "
 		"still checked. Nothing is repaired by this.\n\n"
 		"Damage anywhere gives exit status 5. Without damage, a site that does not answer gives 7: what was not looked at is not known to be whole.",
 		BIT(SITE) | BIT(DATA) | BIT(SAMPLE) | BIT(HISTORY), 0, 0, 1, false, tk_verb_verify},

@@ -5,7 +5,6 @@
 
 #include "engine/base/clock.h"
 
-#define IDLE_MAX 16
 /* A call has its fixed cost, and counts as at least so long. */
 #define CALL_BYTES_MIN 65536u
 /* What was measured may have changed: after so long a site counts as twice as fast, and so on, until it is asked again. */
@@ -15,8 +14,9 @@
 
 struct site_slot {
 	const struct tk_site *site;
-	struct tk_store *idle[IDLE_MAX];
+	struct tk_store *idle[TK_SESSIONS_MAX];
 	size_t idle_count;
+	size_t call_count;         /* calls under way, with a session each; under the lock */
 	atomic_bool failed;
 	atomic_bool used;
 	/* Under the lock: */
@@ -27,6 +27,7 @@ struct site_slot {
 
 struct tk_sessions {
 	pthread_mutex_t lock;
+	pthread_cond_t call_ended;
 	size_t count;
 	struct site_slot slots[];
 };
@@ -39,6 +40,7 @@ tk_sessions_new(const struct tk_site *sites, size_t count, struct tk_sessions **
 	if (!sessions)
 		return tk_err_set(err, TK_ENOMEM, "no memory for sessions");
 	(void)pthread_mutex_init(&sessions->lock, NULL);
+	(void)pthread_cond_init(&sessions->call_ended, NULL);
 	sessions->count = count;
 	for (size_t i = 0; i < count; i++)
 		sessions->slots[i].site = &sites[i];
@@ -56,6 +58,7 @@ tk_sessions_cleanup(struct tk_sessions **slot)
 	for (size_t i = 0; i < sessions->count; i++)
 		for (size_t k = 0; k < sessions->slots[i].idle_count; k++)
 			tk_store_cleanup(&sessions->slots[i].idle[k]);
+	(void)pthread_cond_destroy(&sessions->call_ended);
 	(void)pthread_mutex_destroy(&sessions->lock);
 	free(sessions);
 	*slot = NULL;
@@ -77,7 +80,7 @@ static void
 give_back(struct tk_sessions *sessions, struct site_slot *slot, struct tk_store *store)
 {
 	pthread_mutex_lock(&sessions->lock);
-	if (slot->idle_count < IDLE_MAX) {
+	if (slot->idle_count < TK_SESSIONS_MAX) {
 		slot->idle[slot->idle_count++] = store;
 		store = NULL;
 	}
@@ -144,6 +147,9 @@ call_begins(struct tk_sessions *sessions, struct site_slot *slot, uint64_t len_b
 {
 	pthread_mutex_lock(&sessions->lock);
 	slot->asked_bytes += len_bytes;
+	while (slot->call_count == TK_SESSIONS_MAX)
+		pthread_cond_wait(&sessions->call_ended, &sessions->lock);
+	slot->call_count++;
 	pthread_mutex_unlock(&sessions->lock);
 }
 
@@ -155,6 +161,8 @@ call_ends(struct tk_sessions *sessions, struct site_slot *slot, uint64_t len_byt
 
 	pthread_mutex_lock(&sessions->lock);
 	slot->asked_bytes -= len_bytes;
+	slot->call_count--;
+	pthread_cond_broadcast(&sessions->call_ended);
 	if (answered) {
 		cost = (double)(now_ns - began_ns) / (double)len_bytes;
 		slot->ns_a_byte = slot->ns_a_byte > 0 ? (3 * slot->ns_a_byte + cost) / 4 : cost;
@@ -211,11 +219,9 @@ tk_sessions_call(struct tk_sessions *sessions, size_t site, uint64_t len_bytes, 
 	int64_t began_ns = 0;
 	enum tk_rc rc;
 
-	if (atomic_load(&slot->failed))
-		return tk_err_set(err, TK_EUNREACH, "site %s failed before", slot->site->name);
 	len_bytes = load_of(len_bytes);
 	call_begins(sessions, slot, len_bytes);
-	rc = call_site(sessions, slot, call, arg, &began_ns, err);
+	rc = atomic_load(&slot->failed) ? tk_err_set(err, TK_EUNREACH, "it failed before") : call_site(sessions, slot, call, arg, &began_ns, err);
 	call_ends(sessions, slot, len_bytes, !rc, began_ns);
 	return rc ? tk_err_context(err, rc, "site %s", slot->site->name) : TK_OK;
 }

@@ -1,4 +1,5 @@
-/* fetch_sessions.h -- idle sessions with each site, which sites still answer, and how fast; for fetch_load.c. Any thread. */
+/* fetch_sessions.h -- idle sessions with each site, which sites still answer, and how fast; for fetch_load.c. Any thread. Threads that call
+ * a site at the same time have a session each, up to TK_SESSIONS_MAX: one more waits. */
 #ifndef TK_JOB_FETCH_SESSIONS_H
 #define TK_JOB_FETCH_SESSIONS_H
 
@@ -6,6 +7,9 @@
 #include <stdbool.h>
 
 #include "engine/vault/store.h"
+
+/* A site bears a few dozen sessions for all its sources, and refuses what comes then. */
+#define TK_SESSIONS_MAX 16u
 
 struct tk_sessions;
 TK_MUST_CHECK enum tk_rc tk_sessions_new(const struct tk_site *sites, size_t count, struct tk_sessions **out, struct tk_err *err);

@@ -31,7 +31,7 @@ struct tk_verify_opts {
 	const struct tk_domain_keys *keys;
 	const struct tk_head *only;           /* one point; NULL: all that the site has */
 	double data_percent;                  /* of the blobs that are read: 0, or up to 100 */
-	unsigned threads;                     /* that read data; at least some are used */
+	unsigned threads;                     /* that read data; 4 to 16 are used */
 	const atomic_bool *cancel;
 	const struct tk_progress *progress;  /* may be NULL */
 };

@@ -9,7 +9,8 @@
 /* Few round trips over a network; on a disk near by, still within a core's cache. */
 #define RUN_BYTES (2u << 20)
 #define RUN_BLOBS_MAX 256u
-#define THREADS_MAX 64u
+/* Each has a session of its own, of which a site bears a few dozen for all its sources; so many threads outrun any disk. */
+#define THREADS_MAX 16u
 /* Packs being looked at or waiting to be accounted for, a thread. */
 #define UNITS_A_THREAD 2u
 /* Reading waits for disks and networks. */

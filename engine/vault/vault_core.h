@@ -127,7 +127,7 @@ TK_MUST_CHECK enum tk_rc tk_vread_site_set(struct tk_vault *vault, const struct 
 /* "domains/<hex>/<directory>/<name>" */
 void tk_vrecord_path(char path[TK_VFILE_PATH_MAX], const struct tk_id *domain, const char *directory, const char *name);
 
-/* vault_archive.c: points and receipts in containers. Any thread; get appends. list adds the names that are not there, and sorts. */
+/* vault_archive.c, vault_archive_tidy.c: points and receipts in containers. Any thread; get appends. list adds the names that are not there, and sorts. */
 TK_MUST_CHECK enum tk_rc tk_varchive_get(struct tk_vault *vault, const struct tk_id *domain, const char *directory, const char *name,
 					 struct tk_buf *out, struct tk_err *err);
 TK_MUST_CHECK enum tk_rc tk_varchive_list(struct tk_vault *vault, const struct tk_id *domain, const char *directory, struct tk_vfile_list *names,

@@ -70,6 +70,20 @@ read_table(int fd, uint64_t file_bytes, bool at_end, struct tk_container_row **r
 	return rc ? rc : tk_container_decode(bytes.data, table_bytes, file_bytes, rows, count, err);
 }
 
+/* A version that is not known is one only if both tables say so: alone it is damage like any other. */
+static enum tk_rc
+read_either_table(int fd, uint64_t file_bytes, struct tk_container_row **rows, size_t *count, struct tk_err *err)
+{
+	enum tk_rc first = read_table(fd, file_bytes, false, rows, count, err), rc;
+
+	if (first != TK_ECORRUPT && first != TK_EUNSUPPORTED && first != TK_EIO)
+		return first;
+	rc = read_table(fd, file_bytes, true, rows, count, err);
+	if (rc == TK_EUNSUPPORTED && first != TK_EUNSUPPORTED)
+		rc = tk_err_set(err, TK_ECORRUPT, "container: both tables are damaged");
+	return rc;
+}
+
 enum tk_rc
 tk_container_open(int dirfd, uint64_t number, struct tk_container_row **rows, size_t *count, uint64_t *file_bytes, struct tk_err *err)
 {
@@ -83,9 +97,7 @@ tk_container_open(int dirfd, uint64_t number, struct tk_container_row **rows, si
 	if (fd < 0 || fstat(fd, &st) < 0)
 		return tk_err_errno(err, TK_EIO, "container %s", name);
 	*file_bytes = (uint64_t)st.st_size;
-	rc = read_table(fd, *file_bytes, false, rows, count, err);
-	if (rc == TK_ECORRUPT)
-		rc = read_table(fd, *file_bytes, true, rows, count, err);
+	rc = read_either_table(fd, *file_bytes, rows, count, err);
 	return rc ? tk_err_context(err, rc, "container %s", name) : TK_OK;
 }
 

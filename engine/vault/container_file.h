@@ -14,7 +14,8 @@ void tk_container_name(uint64_t number, char name[TK_CONTAINER_NAME_MAX]);
 /* False: not such a name. Numbers begin with 1. */
 bool tk_container_number(const char *name, uint64_t *number);
 
-/* The table, either of the two. On TK_OK the caller frees *rows. Errors: TK_ENOENT, TK_ECORRUPT (both are damaged), TK_EUNSUPPORTED, TK_EIO, TK_ENOMEM. */
+/* The table, either of the two. On TK_OK the caller frees *rows. Errors: TK_ENOENT, TK_ECORRUPT (both are damaged), TK_EUNSUPPORTED (both say
+ * so), TK_EIO, TK_ENOMEM. */
 TK_MUST_CHECK enum tk_rc tk_container_open(int dirfd, uint64_t number, struct tk_container_row **rows, size_t *count, uint64_t *file_bytes,
 					   struct tk_err *err);
 /* How long a file of these is. */

@@ -36,7 +36,7 @@ struct dir_driver {
 	struct tk_places places;
 	struct dir_container {
 		uint64_t number;
-		size_t row_count;
+		size_t row_count;      /* 0: its tables are damaged */
 		uint64_t file_bytes;
 	} *containers;                 /* owned; in no order */
 	size_t container_count, container_cap;
@@ -54,7 +54,7 @@ void tk_dir_mark_unsynced(struct dir_driver *self, unsigned shard);
 
 /* ---- dir_places.c ---- */
 
-/* Reads the places anew. A container whose tables are both damaged is passed over: its packs are not there until they are sent again. Needs places_lock. */
+/* Reads the places anew. A container whose tables are both damaged is passed over, and kept: its packs are not there until they are sent again. Needs places_lock. */
 TK_MUST_CHECK enum tk_rc tk_dir_load(struct dir_driver *self, struct tk_err *err);
 /* A container came or went. Need places_lock; note: TK_ENOMEM. */
 TK_MUST_CHECK enum tk_rc tk_dir_note_container(struct dir_driver *self, uint64_t number, size_t row_count, uint64_t file_bytes,

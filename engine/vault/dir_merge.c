@@ -268,7 +268,7 @@ compare_tallies(const void *a, const void *b)
 	return (x->number > y->number) - (x->number < y->number);
 }
 
-/* All containers, ascending by number, with what of them is alive. */
+/* All containers, ascending by number, with what of them is alive. Not those whose tables are damaged: what is alive in them is not known, and they stay as they are. */
 static enum tk_rc
 tally_containers(struct dir_driver *self, struct tally **out, size_t *count, struct tk_err *err)
 {
@@ -279,10 +279,11 @@ tally_containers(struct dir_driver *self, struct tally **out, size_t *count, str
 	if (!tallies)
 		return tk_err_set(err, TK_ENOMEM, "no memory for a tally of containers");
 	(void)pthread_rwlock_rdlock(&self->places_lock);
+	*count = 0;
 	for (size_t i = 0; i < self->container_count; i++)
-		tallies[i] = (struct tally){.number = self->containers[i].number, .file_bytes = self->containers[i].file_bytes,
-			.row_count = self->containers[i].row_count};
-	*count = self->container_count;
+		if (self->containers[i].row_count > 0)
+			tallies[(*count)++] = (struct tally){.number = self->containers[i].number, .file_bytes = self->containers[i].file_bytes,
+				.row_count = self->containers[i].row_count};
 	qsort(tallies, *count, sizeof(*tallies), compare_tallies);
 	while ((place = tk_places_next(&self->places, &at))) {
 		const struct tally key = {.number = place->container};

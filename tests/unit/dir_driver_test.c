@@ -349,6 +349,41 @@ a_damaged_table_has_a_second_one(void **state)
 }
 
 static void
+a_head_that_reads_as_another_version_has_a_second_table_too(void **state)
+{
+	struct fixture *fx = *state;
+
+	put_more(fx, 64);
+	tidy(fx);
+	for (unsigned at = 0; at < 16; at++) {
+		char flip[128];
+
+		(void)snprintf(flip, sizeof(flip), "flip %u \"$1/packs/merged/0000000000000001\"", at);
+		box_shell(&fx->box, flip);
+		expect_all(fx);
+		box_shell(&fx->box, flip);
+	}
+}
+
+static void
+a_container_without_a_table_is_kept_for_who_can_read_it(void **state)
+{
+	struct fixture *fx = *state;
+
+	put_more(fx, 64);
+	tidy(fx);
+	box_shell(&fx->box, "f=\"$1/packs/merged/0000000000000001\"; flip 8 \"$f\"; flip $(($(wc -c <\"$f\") - 100)) \"$f\"");
+	reopen(fx);
+	assert_false(is_whole(fx->driver, 0));
+	for (size_t i = 0; i < 64; i++)
+		fx->removed[i] = true;
+	put_more(fx, 64);
+	tidy(fx);
+	assert_int_equal(box_count(&fx->box, "packs/merged/0000000000000001"), 1);
+	expect_all(fx);
+}
+
+static void
 space_of_a_merged_pack_is_given_back_without_its_neighbours(void **state)
 {
 	struct fixture *fx = *state;
@@ -404,6 +439,8 @@ main(void)
 		WITH(a_pack_that_is_put_again_replaces_its_merged_copy),
 		WITH(a_crash_before_the_merged_files_are_removed_changes_nothing),
 		WITH(a_damaged_table_has_a_second_one),
+		WITH(a_head_that_reads_as_another_version_has_a_second_table_too),
+		WITH(a_container_without_a_table_is_kept_for_who_can_read_it),
 		WITH(space_of_a_merged_pack_is_given_back_without_its_neighbours),
 		WITH(a_vault_without_these_directories_is_read),
 	};

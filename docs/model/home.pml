@@ -99,7 +99,7 @@ inline publish(s, p)
 		acked[p] = acked[p] || MET(counted[p]);
 #else
 		/* A run that could not ask enough sites whether it was set back does not count as protected. */
-		acked[p] = acked[p] || (MET(counted[p]) && CLEAN(reached[l]));
+		acked[p] = acked[p] || (MET(counted[p]) && ASKED_ENOUGH(reached[l]));
 #endif
 		check()
 	:: else

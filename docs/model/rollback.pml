@@ -53,7 +53,7 @@ byte others;            /* promises to other domains */
 #define GIVEN (rolled -> number + LATER : number)
 
 /* The others that it asked had a part in whatever it may have promised: the sites not asked, itself among them, can neither acknowledge nor elect. */
-#define ASKED_ENOUGH (!MET(OTHERS(asked)) && !CLEAN(OTHERS(asked)))
+#define CAUGHT_UP ASKED_ENOUGH(asked)
 
 inline check()
 {
@@ -249,7 +249,7 @@ active proctype World()
 #ifdef BARE_READMIT
 	:: atomic { behind -> behind = false; settle() }
 #else
-	:: atomic { behind && ASKED_ENOUGH -> behind = false; settle() }
+	:: atomic { behind && CAUGHT_UP -> behind = false; settle() }
 #endif
 #ifdef COUNTER_ONLY
 	/* A promise to somebody else. */

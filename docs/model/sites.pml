@@ -41,6 +41,9 @@
 #define CLEAN(set) (SIZE(set) * 2 > 3 && !MET(OTHERS(set)))
 #endif
 
+/* Those not in the set can neither have acknowledged a point nor have elected a writer among themselves: who asked the set knows of both. */
+#define ASKED_ENOUGH(set) (!MET(OTHERS(set)) && !CLEAN(OTHERS(set)))
+
 inline any_site(s)
 {
 	if

@@ -263,6 +263,43 @@ a_vote_that_was_forgotten_is_taken_up_again_and_fences_what_came_meanwhile(void 
 }
 
 static void
+a_vault_that_is_behind_takes_what_it_missed_of_older_epochs(void **state)
+{
+	struct vault_box *box = *state;
+	struct tk_grant second = {0}, third = {0};
+	struct tk_buf vote = {0}, mark = {0};
+	struct tk_store_point *listed = NULL;
+	struct made_point points[2];
+	struct tk_store_state now;
+	size_t count;
+
+	make(box, 1, &points[0]);
+	make(box, 2, &points[1]);
+	assert_int_equal(give(box, &points[0], NULL), TK_OK);
+	vote_for(box, 2, &second, &vote);
+	assert_int_equal(give(box, &points[1], NULL), TK_EFENCED);
+	copy_aside(box);
+	vote_for(box, 3, &third, &mark);
+	set_back(box);
+	expect_behind(box, &mark);
+	assert_int_equal(give(box, &points[1], NULL), TK_EBEHIND);
+	assert_int_equal(tk_vault_list_points(box->vault, &box->domain, &listed, &count, NULL), TK_OK);
+	assert_int_equal(count, 2);
+	/* The older epoch's point takes nothing back. */
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(tk_vault_state(box->vault, &box->domain, NULL, &now, NULL), TK_OK);
+		assert_int_equal(now.promised_epoch, 2);
+		assert_memory_equal(&now.promised_grant, &second.digest, sizeof(second.digest));
+		reopen(box);
+	}
+	free(listed);
+	tk_buf_release(&vote);
+	tk_buf_release(&mark);
+	made_point_release(&points[0]);
+	made_point_release(&points[1]);
+}
+
+static void
 a_number_that_it_voted_for_twice_keeps_it_out(void **state)
 {
 	struct vault_box *box = *state;
@@ -420,6 +457,7 @@ main(void)
 		IN_BOX(it_is_let_in_once_its_point_is_back_and_the_others_were_asked),
 		IN_BOX(force_lets_it_in_and_says_what_it_overrides),
 		IN_BOX(a_vote_that_was_forgotten_is_taken_up_again_and_fences_what_came_meanwhile),
+		IN_BOX(a_vault_that_is_behind_takes_what_it_missed_of_older_epochs),
 		IN_BOX(a_number_that_it_voted_for_twice_keeps_it_out),
 		IN_BOX(a_point_that_its_forgotten_vote_named_must_be_back),
 		IN_BOX(an_epoch_that_another_site_promised_must_be_known),

@@ -75,6 +75,13 @@ has_old(const struct tk_large_file *file, size_t index, uint64_t len_bytes)
 
 /* ---- a segment ---- */
 
+/* Under which digest the facts of a new segment are kept; as tk_old_facts_digest for the version after this one. */
+static const struct tk_digest *
+facts_digest(const struct tk_large_file *file, size_t index, const struct tk_digest *whole)
+{
+	return file->segment_count == 1 ? whole : &file->digests[index];
+}
+
 /* Keeps what was learned of the segment. */
 static enum tk_rc
 keep_facts(struct tk_large_file *file, struct tk_worker *worker, const struct tk_digest *digest, struct tk_err *err)
@@ -106,7 +113,7 @@ static enum tk_rc
 keep_if_same(struct tk_large_file *file, struct tk_worker *worker, size_t index, const struct tk_digest *whole, bool *same, struct tk_err *err)
 {
 	const struct tk_old_file *old = &file->old;
-	const struct tk_digest *facts = tk_old_facts_digest(old, index);
+	const struct tk_digest *facts = facts_digest(file, index, whole);
 	bool there;
 	enum tk_rc rc;
 
@@ -115,8 +122,8 @@ keep_if_same(struct tk_large_file *file, struct tk_worker *worker, size_t index,
 		return TK_OK;
 	if ((rc = look_up_facts(file, worker, index, &there, err)))
 		return rc;
-	/* A passage over the same bytes adds nothing to them. */
-	if (there)
+	/* A passage over the same bytes adds nothing to them; but a file that was one segment and is several now looks for them elsewhere. */
+	if (there && is_equal(facts, tk_old_facts_digest(old, index)))
 		worker->has_draft = false;
 	if ((rc = keep_facts(file, worker, facts, err)))
 		return rc;
@@ -169,7 +176,7 @@ store_segment(struct tk_large_file *file, struct tk_worker *worker, size_t index
 {
 	enum tk_rc rc = tk_worker_end(worker, err);
 
-	if (rc || (rc = keep_facts(file, worker, file->segment_count == 1 ? whole : &file->digests[index], err)))
+	if (rc || (rc = keep_facts(file, worker, facts_digest(file, index, whole), err)))
 		return rc;
 	if (file->segment_count > 1 || tk_extents_encoded_bytes(worker->list.rows, worker->list.count) > INLINE_EXTENT_BYTES)
 		return store_map(file, worker, index, len_bytes, err);

@@ -343,7 +343,6 @@ finish(struct pass *pass, struct tk_digest *whole, struct tk_err *err)
 	if (!complete || (file->facts && !tk_facts_draft_complete(&worker->draft)))
 		return tk_ingest_break(file->ingest, tk_err_set(err, TK_EINVAL, "segment %zu was not taken as a whole", pass->index));
 	worker->has_draft = file->facts;
-	tk_buf_clear(&worker->signature);
 	if (pass->signature && (rc = tk_sigbuilder_finish(pass->signature, &worker->signature, err)))
 		return tk_ingest_break(file->ingest, rc);
 	if (pass->predicted)
@@ -364,6 +363,7 @@ tk_pass_segment(struct tk_large_file *file, struct tk_worker *worker, size_t ind
 	enum tk_rc rc;
 
 	worker->has_draft = false;
+	tk_buf_clear(&worker->signature);
 	if (is_settled_hole(&pass)) {
 		tk_worker_begin(worker, start, 0, false, true);
 		rc = tk_worker_all_hole(worker, end - start, err);

@@ -241,6 +241,45 @@ rolling_signatures_find_what_tags_do_not(void **state)
 	assert_in_range(copied_of_what_moved(box, TK_SIGNATURE_ROLLING), 9000, 9600);
 }
 
+/* Holes are all alike, and are not looked at one by one: what is remembered of the segment before must not be taken for theirs. */
+static void
+a_hole_has_the_signature_of_a_hole(void **state)
+{
+	static uint8_t data[64 * 150];
+	struct job_box *box = *state;
+
+	box->opts.signature = TK_SIGNATURE_ROLLING;
+	box->opts.threads = 1;
+	fill_with_equal_sums(data, sizeof(data), 64);
+	job_shell(box, "truncate -s 50000 \"$1/holes\"; truncate -s 50000 \"$1/large\"");
+	write_at(box, "large", 0, data, sizeof(data));
+	backup_exactly(box);
+	write_at(box, "large", 20000, data + 64, sizeof(data) - 64);
+	write_at(box, "large", 20000 + sizeof(data) - 64, "not followed by zeros, as before", 32);
+	backup_exactly(box);
+}
+
+/* What is remembered of a file that is one segment has the file's name; of one of several, each segment's. */
+static void
+a_file_that_grows_by_a_segment_is_remembered(void **state)
+{
+	struct job_box *box = *state;
+
+	box->opts.segment_bytes = 65536;
+	job_shell(box, "head -c 65536 /dev/urandom >\"$1/large\"");
+	backup_exactly(box);
+	/* Into so many pieces that it gets a map. */
+	for (size_t at = 0; at < 65536; at += 128)
+		write_at(box, "large", at, "!", 1);
+	backup_exactly(box);
+	job_shell(box, "head -c 5000 /dev/urandom >>\"$1/large\"");
+	backup_exactly(box);
+	assert_in_range(box->result.literal_bytes, 5000, 5064);
+	write_at(box, "large", 8000, "abcdef", 6);
+	backup_exactly(box);
+	assert_in_range(box->result.literal_bytes, 6, 128);
+}
+
 static void
 with_never_nothing_is_kept(void **state)
 {
@@ -269,6 +308,8 @@ main(void)
 		cmocka_unit_test_setup_teardown(only_what_is_known_of_the_last_version_is_kept, job_setup, job_teardown),
 		cmocka_unit_test_setup_teardown(a_file_of_holes_is_not_read_where_it_is_one, job_setup, job_teardown),
 		cmocka_unit_test_setup_teardown(rolling_signatures_find_what_tags_do_not, job_setup, job_teardown),
+		cmocka_unit_test_setup_teardown(a_hole_has_the_signature_of_a_hole, job_setup, job_teardown),
+		cmocka_unit_test_setup_teardown(a_file_that_grows_by_a_segment_is_remembered, job_setup, job_teardown),
 		cmocka_unit_test_setup_teardown(with_never_nothing_is_kept, job_setup, job_teardown),
 	};
 

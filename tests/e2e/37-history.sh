@@ -4,8 +4,8 @@
 . "$(dirname "$0")/lib.sh"
 
 : "${TK_HISTORY_SEED:=$(date +%s)}"
-versions=340
-rounds=17
+versions=320
+rounds=20
 failed=
 
 # series FIRST: three times so many versions, one after the other, each from seeds of its own.

@@ -14,7 +14,7 @@
 #include "tests/unit/job_fixture.h"
 #include "tests/unit/tree_kit.h"
 
-#define ROUND_VERSIONS 20u
+#define ROUND_VERSIONS 16u
 #define LARGE_VERSIONS 4u
 #define CHANGES_MAX 14u
 #define STEPS 14u
@@ -82,12 +82,13 @@ static void (*const settings[])(struct tk_backup_opts *opts) = {small_segments, 
 
 /* ---- checks ---- */
 
-/* Into `name` below the scratch directory, made or there; it must be exactly the version then. The first restore of a version tells its tree digest. */
+/* Into `name` below the scratch directory, made or there, from one site (0: all); it must be exactly the version then. The first restore of a version tells its
+ * tree digest. */
 static void
-restore_version(struct history *history, struct version *version, const char *name)
+restore_version(struct history *history, struct version *version, const char *name, size_t only_site)
 {
 	char target[128], what[96];
-	struct job_restore how = {.target = target, .delete_extra = true};
+	struct job_restore how = {.target = target, .delete_extra = true, .only_site = only_site};
 	struct tk_restore_result result;
 	struct tk_digest none = {0};
 	struct tk_err err;
@@ -109,9 +110,9 @@ restore_version(struct history *history, struct version *version, const char *na
 }
 
 static void
-check_empty(struct history *history, struct version *version)
+check_empty(struct history *history, struct version *version, size_t only_site)
 {
-	restore_version(history, version, "empty");
+	restore_version(history, version, "empty", only_site);
 	job_shell(history->box, "rm -rf \"$4/empty\"");
 }
 
@@ -124,7 +125,33 @@ check_over(struct history *history, struct version *version)
 	(void)scratch_path(history->box->scratch, "over", target, sizeof(target));
 	if (access(target, F_OK) == 0)
 		tree_edit(target, &history->dice, 5);
-	restore_version(history, version, "over");
+	restore_version(history, version, "over", 0);
+}
+
+/* As a tar stream, unpacked by another program. */
+static void
+check_tar(struct history *history, const struct version *version)
+{
+	char target[128], command[300], *found;
+	struct job_restore how = {0};
+	struct tk_restore_result result;
+	struct tk_err err;
+	FILE *pipe;
+
+	(void)scratch_path(history->box->scratch, "untar", target, sizeof(target));
+	(void)snprintf(command, sizeof(command), "mkdir '%s' && bsdtar -xpf - -C '%s'", target, target);
+	pipe = popen(command, "w");
+	assert_non_null(pipe);
+	how.tar_fd = fileno(pipe);
+	if (job_restore(history->box, &version->at, &how, &result, &err))
+		fail_msg("tar: %s", err.text);
+	assert_int_equal(pclose(pipe), 0);
+	assert_true(result.verified);
+	found = tree_list(target, 0);
+	/* Not the root: its metadata is not in the archive. */
+	assert_same_tree(strchr(version->listing, '\n') + 1, found, "unpacked");
+	free(found);
+	job_shell(history->box, "rm -rf \"$4/untar\"");
 }
 
 static struct version *
@@ -135,9 +162,9 @@ any_version(struct history *history)
 
 /* Every byte that is used is there, and named in the clear by who uses it. */
 static void
-check_site(struct job_box *box)
+check_site(struct job_box *box, size_t site)
 {
-	struct tk_verify_opts opts = {.site = &box->handles[0], .domain = &box->domain, .keys = tk_keyring_domain(&box->ring, &box->domain),
+	struct tk_verify_opts opts = {.site = &box->handles[site], .domain = &box->domain, .keys = tk_keyring_domain(&box->ring, &box->domain),
 		.data_percent = 100};
 	TK_AUTO(tk_verify_result_release) struct tk_verify_result result = {0};
 	struct tk_err err;
@@ -164,7 +191,7 @@ remember(struct history *history)
 	if (history->count > 0)
 		assert_true(tk_head_compare(&version->at, &version[-1].at) > 0);
 	history->count++;
-	check_empty(history, version);
+	check_empty(history, version, 0);
 }
 
 struct brake {
@@ -209,8 +236,27 @@ interrupt(struct history *history)
 	bool done = dice_below(dice, 2) ? stopped_at_a_step(history->box, dice_below(dice, STEPS))
 					: job_backup_interrupted(history->box, (unsigned)dice_below(dice, 20000));
 
-	if (!done && dice_below(dice, 2))
+	if (done)
+		remember(history);
+	if (dice_below(dice, 2))
 		tree_edit(history->box->tree, dice, 3);
+}
+
+/* A run that one of the sites has no part in: it gets what it lacks in the next. */
+static void
+leave_out_a_site(struct history *history)
+{
+	struct job_box *box = history->box;
+	size_t away = dice_below(&history->dice, box->site_count);
+	struct tk_err err;
+
+	atomic_store(&box->sites[away].plan.open_rc, TK_EUNREACH);
+	if (job_backup(box, &err))
+		fail_msg("with site %zu away: %s", away, err.text);
+	assert_true(box->result.ack_met && !box->result.sites[away].has_receipt);
+	remember(history);
+	atomic_store(&box->sites[away].plan.open_rc, TK_OK);
+	tree_edit(box->tree, &history->dice, 3);
 }
 
 static void
@@ -236,6 +282,8 @@ next_version(struct history *history)
 		interrupt(history);
 	else if (trouble == 3)
 		lose(history);
+	else if (trouble == 4 && history->count > 0)
+		leave_out_a_site(history);
 	job_backup_ok(history->box);
 	remember(history);
 }
@@ -243,19 +291,22 @@ next_version(struct history *history)
 static void
 run_versions(struct history *history, size_t versions)
 {
-	history->versions = calloc(versions, sizeof(*history->versions));
+	/* The last step may make two. */
+	history->versions = calloc(versions + 1, sizeof(*history->versions));
 	assert_non_null(history->versions);
 	while (history->count < versions) {
 		next_version(history);
 		if (history->count % 3 == 0) {
-			check_empty(history, any_version(history));
+			check_empty(history, any_version(history), 0);
 			check_over(history, any_version(history));
 		}
 	}
-	for (size_t v = 0; v < versions; v++)
-		check_empty(history, &history->versions[v]);
-	check_site(history->box);
-	for (size_t v = 0; v < versions; v++)
+	for (size_t v = 0; v < history->count; v++)
+		check_empty(history, &history->versions[v], 1 + v % history->box->site_count);
+	check_tar(history, any_version(history));
+	for (size_t site = 0; site < history->box->site_count; site++)
+		check_site(history->box, site);
+	for (size_t v = 0; v < history->count; v++)
 		free(history->versions[v].listing);
 	free(history->versions);
 }
@@ -276,6 +327,8 @@ run_round(void **state, uint64_t seed, size_t versions)
 	struct history history = {.box = box, .dice = {seed}};
 
 	print_message("TK_HISTORY_SEED=%llu TK_HISTORY_VERSIONS=%zu\n", (unsigned long long)seed, versions);
+	job_add_sites(box, 2);
+	box->receipts_wanted = 1;
 	box->opts.threads = 1 + (unsigned)dice_below(&history.dice, 4);
 	settings[seed % SETTINGS](&box->opts);
 	tree_fill(box->tree, &history.dice);

@@ -126,11 +126,14 @@ tk_verify_site(const struct tk_verify_opts *opts, struct tk_verify_result *resul
 	rc = tk_packtab_new(&verify.packs, err);
 	fetch.packs = verify.packs;
 	if (!rc && !(rc = tk_fetch_new(&fetch, &verify.fetch, err)) && !(rc = tk_random_bytes(&verify.draw, sizeof(verify.draw), err)))
+		rc = tk_prefetch_new(verify.fetch, &verify.prefetch, err);
+	if (!rc)
 		rc = tk_fetch_list_points(verify.fetch, 0, opts->domain, &list.points, &list.count, err);
 	if (!rc && !(rc = check_points(&verify, &list, err)) && (opts->data_percent <= 0 || !(rc = tk_verify_packs(&verify, err))))
 		rc = name_files(&verify, &list, err);
 	free(list.points);
 	tk_page_loader_cleanup(&verify.loader);
+	tk_prefetch_cleanup(&verify.prefetch);
 	tk_fetch_cleanup(&verify.fetch);
 	tk_packtab_cleanup(&verify.packs);
 	tk_refset_release(&verify.seen);

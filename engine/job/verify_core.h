@@ -2,6 +2,7 @@
 #ifndef TK_JOB_VERIFY_CORE_H
 #define TK_JOB_VERIFY_CORE_H
 
+#include "engine/job/prefetch.h"
 #include "engine/job/refset.h"
 #include "engine/job/verify.h"
 #include "engine/vault/treewalk.h"
@@ -11,6 +12,7 @@ struct tk_verify {
 	struct tk_verify_result *result;
 	struct tk_packtab *packs;
 	struct tk_fetch *fetch;
+	struct tk_prefetch *prefetch;         /* during the passes over the pages */
 	struct tk_page_loader *loader;
 	struct tk_refset seen;                /* metadata blobs that were checked, data blobs that are used; {pack, UINT32_MAX}: the pack is used */
 	struct tk_refset bad;                 /* damaged data blobs, and packs as {pack, UINT32_MAX} */

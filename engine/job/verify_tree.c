@@ -16,6 +16,38 @@ tell_progress(const struct tk_verify *verify)
 		tk_progress_report(verify->opts->progress, &event);
 }
 
+/* ---- what will be read next ---- */
+
+/* Of `count` things one after the other, with number `at` next: those that are to be wanted now, from *first up to *end. */
+static void
+next_wanted(size_t at, size_t count, size_t *first, size_t *end)
+{
+	*first = at ? at + TK_PREFETCH_AHEAD - 1 : 0;
+	*end = at + TK_PREFETCH_AHEAD < count ? at + TK_PREFETCH_AHEAD : count;
+}
+
+static void
+want_pages(struct tk_verify *verify, const struct tk_page_info *pages, size_t count, size_t at)
+{
+	size_t i, end;
+
+	for (next_wanted(at, count, &i, &end); i < end; i++)
+		if (!tk_refset_has(&verify->seen, pages[i].ref))
+			tk_prefetch_want(verify->prefetch, pages[i].ref, pages[i].level ? TK_BLOB_NODE : TK_BLOB_LEAF);
+}
+
+static void
+want_maps(struct tk_verify *verify, const struct tk_segment *segments, size_t count, size_t at)
+{
+	size_t i, end;
+
+	for (next_wanted(at, count, &i, &end); i < end; i++) {
+		tk_prefetch_want(verify->prefetch, segments[i].base, TK_BLOB_BASE_MAP);
+		for (unsigned k = 0; k < segments[i].overlay_count; k++)
+			tk_prefetch_want(verify->prefetch, segments[i].overlays[k], TK_BLOB_OVERLAY_MAP);
+	}
+}
+
 /* ---- references in the clear ---- */
 
 /* Adds what the footer says that a blob refers to; goes on through the nodes of a segment tree, of so many levels at most: footers are the
@@ -157,6 +189,7 @@ check_segments(struct tk_verify *verify, const struct tk_entry *entry, struct tk
 	for (size_t i = 0; i < count && !rc; i++) {
 		if ((rc = tk_verify_go_on(verify, err)))
 			break;
+		want_maps(verify, segments, count, i);
 		rc = check_segment(verify, &segments[i], &tree, entry->path, err);
 		rc = tk_verify_note(verify, rc, segments[i].base, NULL, entry->path, err);
 	}
@@ -233,8 +266,10 @@ tk_verify_page(struct tk_verify *verify, const struct tk_page_info *page, struct
 	tell_progress(verify);
 	rc = tk_verify_note(verify, rc, page->ref, page, NULL, err);
 	/* A page that is damaged hides what is below it; its neighbours are looked at all the same. */
-	for (size_t i = 0; i < count && !rc; i++)
+	for (size_t i = 0; i < count && !rc; i++) {
+		want_pages(verify, children, count, i);
 		rc = tk_verify_page(verify, &children[i], err);
+	}
 	tk_page_infos_free(children, count);
 	return rc;
 }

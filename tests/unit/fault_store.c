@@ -144,9 +144,13 @@ fs_get_range(struct tk_store *store, const struct tk_pack_name *name, uint64_t o
 {
 	struct fault_plan *plan = self(store)->plan;
 	enum tk_rc rc = fault(atomic_load(&plan->get_rc), "get_range", err);
+	unsigned now = atomic_fetch_add(&plan->getting, 1) + 1, most = atomic_load(&plan->most_getting);
 
 	atomic_fetch_add(&plan->gets, 1);
+	while (now > most && !atomic_compare_exchange_weak(&plan->most_getting, &most, now))
+		continue;
 	delay(atomic_load(&plan->get_delay_ms));
+	atomic_fetch_sub(&plan->getting, 1);
 	if (!rc)
 		rc = inner(store)->ops->get_range(inner(store), name, offset_bytes, len_bytes, out, err);
 	if (!rc && atomic_load(&plan->flip) && out->len_bytes)

@@ -21,6 +21,7 @@ struct fault_plan {
 
 	atomic_uint calls;                 /* of those four */
 	atomic_uint puts, publishes, gets; /* calls that came */
+	atomic_uint getting, most_getting; /* calls of get_range at the same time: now, and at most */
 	atomic_uint promises;              /* answered publishes and votes */
 };
 

@@ -1,0 +1,20 @@
+/* prefetch.h -- loads blobs into the cache of a fetch before somebody asks for them: who reads page after page need not wait a round trip for each.
+ *
+ * One owner, one thread; a few threads of its own. What cannot be loaded is told to who asks for it then. */
+#ifndef TK_JOB_PREFETCH_H
+#define TK_JOB_PREFETCH_H
+
+#include "engine/job/fetch.h"
+
+/* So many wishes ahead of the reader keep the threads busy; pages of them fit into the cache well. */
+#define TK_PREFETCH_AHEAD 32u
+
+struct tk_prefetch;
+/* fetch: borrowed until cleanup. Errors: TK_ENOMEM. */
+TK_MUST_CHECK enum tk_rc tk_prefetch_new(struct tk_fetch *fetch, struct tk_prefetch **out, struct tk_err *err);
+/* The blob will be asked for soon. Waits when more than twice TK_PREFETCH_AHEAD are wanted already. */
+void tk_prefetch_want(struct tk_prefetch *prefetch, struct tk_blob_ref ref, enum tk_blob_type type);
+/* Drops what is still wanted. NULL is allowed. */
+void tk_prefetch_cleanup(struct tk_prefetch **prefetch);
+
+#endif

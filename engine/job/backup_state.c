@@ -221,32 +221,101 @@ newest_stored(struct tk_backup *run, struct tk_head *out, struct tk_err *err)
 	return rc;
 }
 
+struct head_call {
+	const struct tk_id *domain;
+	struct tk_head head;
+};
+
+static enum tk_rc
+call_head(struct tk_store *store, void *arg, struct tk_err *err)
+{
+	struct head_call *call = arg;
+	struct tk_store_state state;
+	enum tk_rc rc = store->ops->state(store, call->domain, NULL, &state, err);
+
+	call->head = state.head;
+	return rc;
+}
+
+/* The head of a site as it was when its session began, or as it is now; epoch 0: none, or it is not in reach. */
+static struct tk_head
+head_of(struct tk_backup *run, size_t site, bool now)
+{
+	struct head_call call = {.domain = &run->opts->domain};
+	struct tk_site_report report;
+	struct tk_err err;
+
+	tk_sites_report(run->sites, site, &report);
+	if (report.phase == TK_SITE_OPEN && !now)
+		return report.state.head;
+	if (report.phase != TK_SITE_OPEN || tk_fetch_with_session(run->fetch, site, call_head, &call, &err))
+		memset(&call.head, 0, sizeof(call.head));
+	return call.head;
+}
+
+static struct tk_head
+highest_head(struct tk_backup *run, bool now)
+{
+	struct tk_head highest = {0};
+
+	for (size_t i = 0; i < run->opts->site_count; i++) {
+		struct tk_head head = head_of(run, i, now);
+
+		if (tk_head_compare(&head, &highest) > 0)
+			highest = head;
+	}
+	return highest;
+}
+
+/*
+ * What the next point builds on: the newest stored point, or, if no site in reach has it whole, what these do have. Sites that lack the last point restrict no run:
+ * what they do not hold is read again and stored anew. Its parent is the newest stored point all the same.
+ */
+static enum tk_rc
+choose_base(struct tk_backup *run, const struct tk_head *stored, struct tk_head *base, struct tk_err *err)
+{
+	struct tk_head highest = highest_head(run, false);
+
+	*base = *stored;
+	if (tk_head_compare(&highest, stored) >= 0)
+		return TK_OK;
+	/* They may be getting it just now. */
+	tk_sites_wait(run->sites, NULL, NULL, INT64_MAX);
+	highest = highest_head(run, true);
+	if (tk_head_compare(&highest, stored) >= 0)
+		return TK_OK;
+	*base = highest;
+	tk_log_event(run->opts->log, TK_LOG_WARN, "base", "lost_sequence=%llu sequence=%llu", (unsigned long long)stored->sequence,
+		     (unsigned long long)base->sequence);
+	return forget_dedup(run, err);
+}
+
 enum tk_rc
 tk_run_settle_catalog(struct tk_backup *run, struct tk_err *err)
 {
-	struct tk_head stored;
+	struct tk_head stored, base;
 	bool fits;
 	enum tk_rc rc;
 
-	if ((rc = newest_stored(run, &stored, err)))
+	if ((rc = newest_stored(run, &stored, err)) || (rc = choose_base(run, &stored, &base, err)))
 		return rc;
-	/* The next point's parent must be one that sites can show. */
+	/* One that was stored, so that sites can show it. */
 	run->verdict.last = stored;
 	rc = tk_catalog_current(run->catalog, &run->current, err);
 	if (rc && rc != TK_ENOENT && rc != TK_ECORRUPT)
 		return rc;
-	fits = !rc && !run->distrust_catalog && stored.epoch && memcmp(&run->current.at, &stored, sizeof(stored)) == 0;
-	if (stored.epoch && !fits) {
+	fits = !rc && !run->distrust_catalog && base.epoch && memcmp(&run->current.at, &base, sizeof(base)) == 0;
+	if (base.epoch && !fits) {
 		run->result->rebuilt = true;
-		tk_log_event(run->opts->log, TK_LOG_INFO, "rebuild", "sequence=%llu", (unsigned long long)stored.sequence);
-		if ((rc = tk_rebuild_catalog(run->fetch, run->catalog, run->packs, &run->opts->domain, run->keys, &stored, err)) ||
+		tk_log_event(run->opts->log, TK_LOG_INFO, "rebuild", "sequence=%llu", (unsigned long long)base.sequence);
+		if ((rc = tk_rebuild_catalog(run->fetch, run->catalog, run->packs, &run->opts->domain, run->keys, &base, err)) ||
 		    (rc = tk_catalog_current(run->catalog, &run->current, err)))
 			return tk_err_context(err, rc, "rebuilding the local state from the sites");
 		fits = true;
 	}
 	run->has_current = fits;
-	if (stored.epoch && run->dedup_fresh &&
-	    (rc = tk_rebuild_dedup(run->fetch, run->dedup, run->packs, &run->opts->domain, &stored, err)))
+	if (base.epoch && run->dedup_fresh &&
+	    (rc = tk_rebuild_dedup(run->fetch, run->dedup, run->packs, &run->opts->domain, &base, err)))
 		return tk_err_context(err, rc, "rebuilding the index of chunks from the sites");
 	return TK_OK;
 }

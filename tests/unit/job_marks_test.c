@@ -23,6 +23,17 @@ three_sites(void **state)
 	return 0;
 }
 
+static int
+one_site(void **state)
+{
+	struct dice dice = {12};
+
+	if (job_setup(state))
+		return -1;
+	tree_fill(((struct job_box *)*state)->tree, &dice);
+	return 0;
+}
+
 /* What site 0 forgets had counted: a receipt that comes after the run had enough is told to nobody before the next run. */
 static void
 set_back(struct job_box *box, struct dice *dice)
@@ -169,6 +180,34 @@ a_site_that_was_set_back_is_given_what_it_lacks_and_then_let_in(void **state)
 	free(listing);
 }
 
+/* What the site forgot is nowhere else: files are read again, the next point is whole. */
+static void
+the_only_site_that_was_set_back_is_forced_in_and_the_next_run_stores_what_is_lost_anew(void **state)
+{
+	struct job_box *box = *state;
+	struct dice dice = {5};
+	struct tk_vault_lacks lacks;
+	char *listing;
+
+	job_backup_ok(box);
+	job_close(box);
+	job_shell(box, "cp -a \"$4/s0\" \"$4/old\"");
+	tree_edit(box->tree, &dice, 4);
+	job_backup_ok(box);
+	job_close(box);
+	job_shell(box, "rm -r \"$4/s0\"; mv \"$4/old\" \"$4/s0\"");
+	assert_int_equal(job_backup(box, NULL), TK_EUNREACH);
+	assert_int_equal(tk_vault_readmit(box->sites[0].vault, true, &lacks, NULL), TK_OK);
+	tk_vault_lacks_release(&lacks);
+	for (int i = 0; i < 2; i++) {
+		tree_edit(box->tree, &dice, 4);
+		job_backup_ok(box);
+		listing = tree_list(box->tree, 1);
+		job_check_point(box, &box->result.point, listing, 1);
+		free(listing);
+	}
+}
+
 int
 main(void)
 {
@@ -179,6 +218,7 @@ main(void)
 		cmocka_unit_test_setup_teardown(a_receipt_of_a_site_that_was_set_back_since_does_not_count, three_sites, job_teardown),
 		cmocka_unit_test_setup_teardown(a_vote_of_a_site_that_was_set_back_since_does_not_count, three_sites, job_teardown),
 		cmocka_unit_test_setup_teardown(a_site_that_was_set_back_is_given_what_it_lacks_and_then_let_in, three_sites, job_teardown),
+		cmocka_unit_test_setup_teardown(the_only_site_that_was_set_back_is_forced_in_and_the_next_run_stores_what_is_lost_anew, one_site, job_teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

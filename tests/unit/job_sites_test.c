@@ -108,6 +108,33 @@ two_late_sites_catch_up_side_by_side(void **state)
 }
 
 static void
+sites_that_lack_the_last_point_hold_up_no_run(void **state)
+{
+	struct job_box *box = *state;
+	struct dice dice = {8};
+	struct past past = {0};
+
+	job_add_sites(box, 3);
+	run(box, &past, 7);
+	/* Only the first site gets the second point, and then it is away. */
+	for (size_t i = 1; i < 3; i++)
+		atomic_store(&box->sites[i].plan.open_rc, TK_EUNREACH);
+	tree_edit(box->tree, &dice, 6);
+	run(box, &past, 1);
+	for (size_t i = 0; i < 3; i++)
+		atomic_store(&box->sites[i].plan.open_rc, i == 0 ? TK_EUNREACH : TK_OK);
+	tree_edit(box->tree, &dice, 6);
+	run(box, &past, 6);
+	job_check_point(box, &past.at[2], past.listing[2], 2);
+	job_check_point(box, &past.at[2], past.listing[2], 3);
+	atomic_store(&box->sites[0].plan.open_rc, TK_OK);
+	tree_edit(box->tree, &dice, 6);
+	run(box, &past, 7);
+	check_all(box, &past, 1);
+	forget(&past);
+}
+
+static void
 one_site_failing_in_any_way_leaves_the_run_to_the_other(void **state)
 {
 	static const enum tk_rc failures[] = {TK_ENOSPC, TK_EUNREACH, TK_ETIMEOUT, TK_EIO, TK_ECORRUPT, TK_EDENIED};
@@ -344,6 +371,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(a_site_that_comes_late_gets_all_points_from_the_others, two_sites, job_teardown),
 		cmocka_unit_test_setup_teardown(two_late_sites_catch_up_side_by_side, two_sites, job_teardown),
+		cmocka_unit_test_setup_teardown(sites_that_lack_the_last_point_hold_up_no_run, two_sites, job_teardown),
 		cmocka_unit_test_setup_teardown(one_site_failing_in_any_way_leaves_the_run_to_the_other, two_sites, job_teardown),
 		cmocka_unit_test_setup_teardown(with_no_site_taking_it_nothing_is_claimed_and_nothing_forks, two_sites, job_teardown),
 		cmocka_unit_test_setup_teardown(a_connection_that_breaks_costs_the_run_no_site, two_sites, job_teardown),

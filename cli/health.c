@@ -108,6 +108,28 @@ look_at_silent_site(struct looking *looking, struct tk_health_site *out)
 	out->created_ns = receipt->time_ns;
 }
 
+struct state_call {
+	const struct tk_id *domain;
+	struct tk_store_state state;
+};
+
+static enum tk_rc
+call_state(struct tk_store *store, void *arg, struct tk_err *err)
+{
+	struct state_call *call = arg;
+
+	return store->ops->state(store, call->domain, NULL, &call->state, err);
+}
+
+static bool
+is_behind(struct tk_reading *reading, size_t site)
+{
+	struct state_call call = {.domain = &reading->domain};
+	struct tk_err err;
+
+	return tk_fetch_with_session(reading->fetch, site, call_state, &call, &err) == TK_OK && call.state.read_only;
+}
+
 static enum tk_rc
 look_at_site(struct looking *looking, size_t site, struct tk_err *err)
 {
@@ -126,6 +148,7 @@ look_at_site(struct looking *looking, size_t site, struct tk_err *err)
 		look_at_silent_site(looking, out);
 		return TK_OK;
 	}
+	out->behind = is_behind(reading, site);
 	while (at > 0 && !reading->points[at - 1].held[site])
 		at--;
 	out->lag_points = reading->point_count - at;
@@ -176,7 +199,7 @@ has_receipt(const struct looking *looking, const char *site)
 	return false;
 }
 
-/* Does the site have the newest point? One that is silent now has it if its receipt says so. */
+/* Does the site stand by the newest point? One that is silent now has it if its receipt says so. */
 static bool
 site_holds(struct tk_health *health, const char *name, bool promised)
 {
@@ -188,7 +211,7 @@ site_holds(struct tk_health *health, const char *name, bool promised)
 		if (site->lag_points > 0 && promised)
 			add_alarm(health, "lost-point", "site %s gave a receipt for the newest point and does not have it now: run twinkeep verify --site %s", name,
 				  name);
-		return site->has_point && site->lag_points == 0;
+		return !site->behind && site->has_point && site->lag_points == 0;
 	}
 	return promised;
 }
@@ -315,6 +338,9 @@ alarm_sites(struct tk_health *health)
 		reachable += site->reachable;
 		if (!site->reachable)
 			add_alarm(health, "unreachable", "site %s does not answer", site->name);
+		if (site->behind)
+			add_alarm(health, "set-back", "the vault of site %s is older than what it promised: run twinkeep backup, and then, where the vault is, twinkeep site readmit %s",
+				  site->name, site->name);
 		if (failed)
 			add_alarm(health, "verify", "the last verification of site %s found damage or failed: %s", site->name, site->verify.text);
 		else if (site->verify.end_ns > now_ns + CLOCK_SLACK_MS * NS_PER_MS)

@@ -9,6 +9,7 @@ struct tk_health_site {
 	const char *name;                     /* borrowed from the configuration */
 	bool is_local;
 	bool reachable;
+	bool behind;                          /* its vault was set back and promises nothing */
 	bool has_point;
 	struct tk_head last;                  /* the newest that it holds; of a silent site: by its last receipt */
 	int64_t created_ns;                   /* its scan end; of a silent site: the time of the receipt */
@@ -18,7 +19,7 @@ struct tk_health_site {
 };
 
 struct tk_alarm {
-	const char *kind;                     /* static: "no-point", "rpo", "ack", "lost-point", "unreachable", "certificate", "verify", "backup", "spool", "fenced", "possibly-fenced", "clock" */
+	const char *kind;                     /* static: "no-point", "rpo", "ack", "lost-point", "unreachable", "set-back", "certificate", "verify", "backup", "spool", "fenced", "possibly-fenced", "clock" */
 	char text[320];
 };
 #define TK_ALARMS_MAX 64u

@@ -30,6 +30,7 @@ site_json(const struct tk_health_site *site)
 	SET("site", tk_json_text(site->name));
 	SET("local", json_boolean(site->is_local));
 	SET("reachable", json_boolean(site->reachable));
+	SET("set_back", json_boolean(site->behind));
 	SET("point", site->has_point ? tk_json_digest(&site->last.point) : json_null());
 	SET("sequence", site->has_point ? json_integer((json_int_t)site->last.sequence) : json_null());
 	SET("created", time_json(site->created_ns));
@@ -81,7 +82,7 @@ tell_site(struct tk_table *table, const struct tk_health_site *site)
 	char when[TK_FORMAT_MAX], lag[TK_FORMAT_MAX];
 
 	tk_table_cell(table, "  %s", site->name);
-	tk_table_cell(table, "%s", site->reachable ? "reachable" : "UNREACHABLE");
+	tk_table_cell(table, "%s", site->behind ? "SET BACK" : site->reachable ? "reachable" : "UNREACHABLE");
 	tk_table_cell(table, "%s", site->has_point ? tk_format_time(site->created_ns, when) : "-");
 	if (site->has_point)
 		tk_table_cell(table, "%llu", (unsigned long long)site->last.sequence);

@@ -24,7 +24,7 @@ struct tk_store_state {
 	struct tk_digest promised_grant;        /* digest of its grant; zeros: none */
 	struct tk_head head;                    /* highest complete point it holds */
 	bool domain_known;
-	bool read_only;                         /* vault behind or rebuilt: serves reads only */
+	bool read_only;                         /* the vault was set back: it takes packs and points, and promises nothing */
 	uint64_t free_bytes;
 };
 

@@ -248,7 +248,7 @@ tk_vault_state(struct tk_vault *vault, const struct tk_id *domain, const struct 
 	(void)pthread_mutex_lock(&vault->counter_lock);
 	out->vault_incarnation = vault->incarnation;
 	out->receipt_counter = vault->counter;
-	out->read_only = vault->behind || vault->mode != TK_VAULT_SERVE;
+	out->read_only = vault->behind;
 	(void)pthread_mutex_unlock(&vault->counter_lock);
 	return rc;
 }

@@ -102,6 +102,27 @@ expect 4 twinkeep status --json
 alarms_are "ack lost-point"
 mv "$T/receipt" "$receipt"
 
+# --- a site that is set back: the run brings it the point, and it does not count until it is let in
+cp -a "$T/two" "$T/two.old"
+echo c >"$T/src/c"
+expect 0 twinkeep backup
+rm -r "$T/two"
+mv "$T/two.old" "$T/two"
+expect 4 twinkeep backup --json
+newest=$(json point)
+expect 4 twinkeep status --json
+json_is datasets.0.sites.1.set_back true
+json_is datasets.0.sites.1.point "$newest"
+json_is datasets.0.ack_met false
+alarms_are "ack backup set-back"
+expect 4 twinkeep status
+out_has 'SET BACK'
+expect 0 twinkeep site readmit two
+expect 0 twinkeep backup
+expect 0 twinkeep status --json
+json_is datasets.0.sites.1.set_back false
+alarms_are ""
+
 # --- damage that verify found stays an alarm until a good one
 pack=$(find "$T/one/packs" -type f | head -1)
 mv "$pack" "$T/pack"

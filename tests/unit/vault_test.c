@@ -261,7 +261,7 @@ a_reader_needs_no_lock_and_no_index(void **state)
 	assert_int_equal(store->ops->get_point(store, &box->domain, &at, &record, NULL), TK_OK);
 	assert_int_equal(store->ops->get_record(store, &box->domain, TK_RECORD_GENESIS, 0, &record, NULL), TK_OK);
 	assert_int_equal(store->ops->state(store, &box->domain, NULL, &now, NULL), TK_OK);
-	assert_true(now.read_only && now.domain_known);
+	assert_true(!now.read_only && now.domain_known);
 	assert_memory_equal(&now.head, &at, sizeof(at));
 	assert_int_equal(store->ops->put_genesis(store, box->genesis.data, box->genesis.len_bytes, NULL), TK_EINVAL);
 	assert_int_equal(box_count(box, "index.db"), 0);

@@ -1,7 +1,7 @@
 /* Random histories: whatever a tree goes through, and whatever befalls the runs, every version comes back from its point, into nothing and over anything.
  *
- * A round is a seed: its settings, tree, changes and troubles. TK_HISTORY_SEED says where to begin, TK_HISTORY_VERSIONS how many versions are made in all:
- * a round that failed runs alone with the two values that it prints. */
+ * A round is a seed: its settings, tree, changes and troubles. TK_HISTORY_SEED says where to begin, TK_HISTORY_VERSIONS how many versions are made in all, TK_HISTORY_ROUND
+ * how many of them in a round: one that failed runs alone with the values that it prints. */
 #include "tests/unit/unit.h"
 
 #include <stdio.h>
@@ -263,8 +263,9 @@ static void
 lose(struct history *history)
 {
 	static const char *const losses[] = {"rm -rf \"$2\"", "rm -f \"$3/current\"", "rm -rf \"$3/bundles\"", "rm -rf \"$3/dedup\"", "rm -rf \"$3/sig\"",
-		"rm -rf \"$3/meta\"", "rm -f \"$2\"/catalog.db*"};
+		"rm -rf \"$3/meta\"", "rm -f \"$2\"/catalog.db*", "rm -f \"$4\"/s0/index.db*"};
 
+	job_close(history->box);
 	job_shell(history->box, losses[dice_below(&history->dice, sizeof(losses) / sizeof(losses[0]))]);
 }
 
@@ -326,7 +327,7 @@ run_round(void **state, uint64_t seed, size_t versions)
 	struct job_box *box = *state;
 	struct history history = {.box = box, .dice = {seed}};
 
-	print_message("TK_HISTORY_SEED=%llu TK_HISTORY_VERSIONS=%zu\n", (unsigned long long)seed, versions);
+	print_message("TK_HISTORY_SEED=%llu TK_HISTORY_VERSIONS=%zu TK_HISTORY_ROUND=%zu\n", (unsigned long long)seed, versions, versions);
 	job_add_sites(box, 2);
 	box->receipts_wanted = 1;
 	box->opts.threads = 1 + (unsigned)dice_below(&history.dice, 4);
@@ -340,6 +341,7 @@ static void
 every_version_of_any_history_comes_back(void **state)
 {
 	size_t versions = from_environment("TK_HISTORY_VERSIONS", SETTINGS * ROUND_VERSIONS);
+	size_t most = from_environment("TK_HISTORY_ROUND", ROUND_VERSIONS);
 	uint64_t seed = from_environment("TK_HISTORY_SEED", 1), copied_bytes = 0;
 
 	for (size_t left = versions, round; left > 0; left -= round) {
@@ -347,7 +349,7 @@ every_version_of_any_history_comes_back(void **state)
 			assert_int_equal(job_teardown(state), 0);
 			assert_int_equal(job_setup(state), 0);
 		}
-		round = left < ROUND_VERSIONS ? left : ROUND_VERSIONS;
+		round = left < most ? left : most;
 		copied_bytes += run_round(state, seed++, round);
 	}
 	assert_true(versions < SETTINGS * ROUND_VERSIONS || copied_bytes > 0);

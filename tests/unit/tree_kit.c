@@ -357,7 +357,7 @@ change_names(const char *root, const struct names *names, struct dice *dice)
 	switch (dice_below(dice, 12)) {
 	case 0:
 	case 1:
-		if (access(name, F_OK) != 0)
+		if (faccessat(AT_FDCWD, name, F_OK, AT_SYMLINK_NOFOLLOW) != 0)
 			tree_write(name, dice, some_size(dice));
 		break;
 	case 2:

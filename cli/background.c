@@ -3,21 +3,28 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdint.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "engine/fsio/openat.h"
 
 static _Noreturn void
-wait_as_parent(int fd)
+wait_as_parent(pid_t child, int fd)
 {
-	uint8_t status = 1;
+	uint8_t well;
+	int status = 0;
 	ssize_t got;
 
 	do {
-		got = read(fd, &status, 1);
+		got = read(fd, &well, 1);
 	} while (got < 0 && errno == EINTR);
-	/* Nothing came: the child has said on standard error why it ended. */
-	_exit(got == 1 ? status : 1);
+	if (got == 1)
+		_exit(0);
+	/* Nothing came: it ends, and says why on standard error before it does. */
+	while (waitpid(child, &status, 0) < 0)
+		if (errno != EINTR)
+			_exit(1);
+	_exit(WIFEXITED(status) && WEXITSTATUS(status) != 0 ? WEXITSTATUS(status) : 1);
 }
 
 enum tk_rc
@@ -30,7 +37,7 @@ tk_background_begin(int *ready_fd, struct tk_err *err)
 		return tk_err_errno(err, TK_EIO, "make a pipe");
 	pid = fork();
 	if (pid > 0)
-		wait_as_parent((close(fds[1]), fds[0]));
+		wait_as_parent(pid, (close(fds[1]), fds[0]));
 	(void)close(fds[0]);
 	*ready_fd = fds[1];
 	if (pid < 0 || setsid() < 0)

@@ -5,8 +5,8 @@
 #include "engine/base/err.h"
 
 /*
- * Forks, before there is any thread. In the parent it does not return: it exits with the status that the child gives to tk_background_ready, or 1 when
- * the child dies first. In the child it returns TK_OK in a session of its own; *ready_fd is for tk_background_ready.
+ * Forks, before there is any thread. In the parent it does not return: it exits with 0 at the child's tk_background_ready, or with the child's status
+ * when that ends first (1 if it was killed). In the child it returns TK_OK in a session of its own; *ready_fd is for tk_background_ready.
  */
 TK_MUST_CHECK enum tk_rc tk_background_begin(int *ready_fd, struct tk_err *err);
 /* Lets the parent go; standard input becomes /dev/null, output and error become log_fd. ready_fd < 0: does nothing. */

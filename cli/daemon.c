@@ -197,7 +197,8 @@ daemon_begin(struct daemon *daemon, struct tk_err *err)
 
 	daemon->home_fd = open(home, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (daemon->home_fd < 0)
-		return tk_err_errno(err, TK_EIO, "open the home %s", home);
+		return errno == ENOENT ? tk_err_set(err, TK_ECONFIG, "there is no home %s; make one with `twinkeep site enrol`, or name it with --home", home)
+				       : tk_err_errno(err, TK_EIO, "open the home %s", home);
 	rc = tk_daemon_config(home, &daemon->config, err);
 	if (!rc)
 		rc = open_log(daemon, err);

@@ -78,7 +78,7 @@ verb_help(FILE *to, const struct tk_verb *verb)
 	fprintf(to, "Usage: ");
 	verb_line(to, verb);
 	fprintf(to, "\ntwinkeep %s: %s.\n", verb->name, verb->summary);
-	if (verb->reserved || !verb->run)
+	if (verb->reserved)
 		fprintf(to, "\nThe name is reserved: it is not in this version.\n");
 	if (verb->text) {
 		putc('\n', to);
@@ -99,7 +99,7 @@ verbs_print(FILE *to, const char *group, bool reserved)
 		const struct tk_verb *verb = &tk_verbs[i];
 		char head[80];
 
-		if ((verb->reserved || !verb->run) != reserved || (group && (strncmp(verb->name, group, strlen(group)) != 0 || verb->name[strlen(group)] != ' ')))
+		if (verb->reserved != reserved || (group && (strncmp(verb->name, group, strlen(group)) != 0 || verb->name[strlen(group)] != ' ')))
 			continue;
 		(void)snprintf(head, sizeof(head), "%s%s%s", verb->name, *verb->operands ? " " : "", verb->operands);
 		entry(to, head, verb->summary, 34);

@@ -193,6 +193,8 @@ named_texts_put(FILE *to, const char *title, const struct tk_named_text *rows, s
 static void
 main_page(FILE *to)
 {
+	const char *separator = " ";
+
 	head(to, "twinkeep", "1", "disaster recovery to several sites at once");
 	fputs(".SH SYNOPSIS\n\\fBtwinkeep\\fR \\fIVERB\\fR [\\fIOPTION\\fR...] [\\fIOPERAND\\fR...]\n.SH DESCRIPTION\n", to);
 	line(to, "twinkeep finds what changed in a dataset, ships only the difference, to every site at once, sealed so that a site cannot read "
@@ -209,8 +211,9 @@ main_page(FILE *to)
 	fputs(".PP\nReserved for a later release:", to);
 	for (size_t i = 0; i < tk_verb_count; i++)
 		if (tk_verbs[i].reserved) {
-			fputs(i > 0 && tk_verbs[i - 1].reserved ? ", " : " ", to);
+			fputs(separator, to);
 			put(to, tk_verbs[i].name);
+			separator = ", ";
 		}
 	fputs(".\n.SH OPTIONS OF EVERY VERB\n", to);
 	options_put(to, TK_OPT_COMMON);

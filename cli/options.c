@@ -4,7 +4,7 @@
 #include "policies/settings.h"
 
 const struct tk_option tk_options[TK_OPT_COUNT] = {
-	[TK_OPT_HOME] = {"home", 0, "DIR", NULL, false, false, "The directory of configuration, keys and certificates."},
+	[TK_OPT_HOME] = {"home", 0, "DIR", NULL, false, false, "The directory of configuration, keys and certificates; default " TK_HOME_DEFAULT "."},
 	[TK_OPT_JSON] = {"json", 0, NULL, NULL, false, false, "Print one JSON document on standard output, and nothing else there."},
 	[TK_OPT_PROGRESS] = {"progress", 0, "WHEN", "auto|never|json", false, false,
 		"Progress on standard error: auto draws a bar on a terminal, json writes lines of JSON."},
@@ -87,7 +87,7 @@ const struct tk_verb tk_verbs[] = {
 	{"drill", "DATASET", "prove that a dataset can be restored",
 		"A timed, verified restore into a scratch directory; then the policy's check command runs in it. The report compares what was "
 		"measured with the policy's rpo and rto.",
-		BIT(SITE) | BIT(REPORT), 0, 1, 1, false, NULL},
+		BIT(SITE) | BIT(REPORT), 0, 1, 1, true, NULL},
 	{"status", "[DATASET...]", "show how well everything is protected",
 		"For each dataset and site: the last point, the lag, the protection against the ack rule, the last verify and drill, alarms. Exit status "
 		"4 says that a dataset is not protected: no point, the ack rule not met, or no point within the policy's rpo; 7 that no site of a dataset "

@@ -1,5 +1,6 @@
 #include "cli/output.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -34,10 +35,20 @@ static const struct {
 };
 
 const char *
-tk_rc_advice(enum tk_rc rc)
+tk_err_advice(const struct tk_err *err)
 {
+	/* "What is wrong; what to do" has it already. */
+	if (strstr(err->text, "; "))
+		return NULL;
+	/* What the system refused is told apart from what a peer did. */
+	if ((err->sys_errno == EACCES || err->sys_errno == EPERM) && (err->rc == TK_EDENIED || err->rc == TK_EIO))
+		return "run it as a user who may";
+	if (err->sys_errno == EPIPE)
+		return "see why the reader ended";
+	if (err->sys_errno == ENOENT && err->rc == TK_EUNREACH)
+		return "see whether its disk is mounted, or correct the site's url";
 	for (size_t i = 0; i < sizeof(advices) / sizeof(advices[0]); i++)
-		if (advices[i].rc == rc)
+		if (advices[i].rc == err->rc)
 			return advices[i].advice;
 	return NULL;
 }
@@ -101,18 +112,11 @@ tk_out_set(struct tk_output *out, const char *name, json_t *value)
 		(void)json_object_set_new(out->root, name, value);
 }
 
-/* A text of the form "what is wrong; what to do" has it already. */
-static const char *
-advice_for(const struct tk_err *err)
-{
-	return strstr(err->text, "; ") ? NULL : tk_rc_advice(err->rc);
-}
-
 void
 tk_out_tell(struct tk_output *out, const struct tk_err *err)
 {
 	char text[4 * TK_ERR_TEXT_MAX];
-	const char *advice = advice_for(err);
+	const char *advice = tk_err_advice(err);
 
 	bar_clear(out);
 	tk_format_name(err->text, text, sizeof(text));
@@ -125,7 +129,7 @@ tk_out_list(struct tk_output *out, const struct tk_err *err)
 	json_t *entry = NULL;
 
 	if (out->errors)
-		entry = json_pack("{s:s, s:o, s:s?}", "code", tk_rc_name(err->rc), "message", tk_json_text(err->text), "advice", advice_for(err));
+		entry = json_pack("{s:s, s:o, s:s?}", "code", tk_rc_name(err->rc), "message", tk_json_text(err->text), "advice", tk_err_advice(err));
 	if (entry)
 		(void)json_array_append_new(out->errors, entry);
 }

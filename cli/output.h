@@ -36,8 +36,8 @@ void tk_out_tell(struct tk_output *out, const struct tk_err *err);
 void tk_out_list(struct tk_output *out, const struct tk_err *err);
 /* A fault that does not end the run; told in the same way. */
 void tk_out_warn(struct tk_output *out, enum tk_rc rc, const char *fmt, ...) TK_PRINTF(3, 4);
-/* What to do about a code; NULL when the text of the error says it already. Static. */
-const char *tk_rc_advice(enum tk_rc rc);
+/* What to do about an error; NULL when its text says it already, or nobody knows. Static. */
+const char *tk_err_advice(const struct tk_err *err);
 
 /* Sets a member of the document, taking the reference of `value`; without --json only that. */
 void tk_out_set(struct tk_output *out, const char *name, json_t *value);

@@ -90,7 +90,7 @@ take_answer(struct tk_reading *reading, const struct asking *asking, struct tk_e
 
 	if (asking->rc) {
 		/* With --json and a site down, the caller still sees which one. */
-		tk_out_warn(reading->home->cli->out, asking->rc, "%s", asking->why.text);
+		(void)tk_out_fail(reading->home->cli->out, &asking->why);
 		*why = asking->why;
 		return TK_OK;
 	}

@@ -146,7 +146,7 @@ secret_from_terminal(const struct tk_secret_source *source, struct tk_secret *se
 	if (!rc && source->is_new) {
 		rc = terminal_ask(tty, "Once more", &again, err);
 		if (!rc && (again.len_bytes != secret->len_bytes || memcmp(again.text, secret->text, again.len_bytes) != 0))
-			rc = tk_err_set(err, TK_EKEY, "the two passphrases are not the same");
+			rc = tk_err_set(err, TK_EUSAGE, "the two passphrases are not the same; run it again and type the same one twice");
 	}
 	tk_secret_release(&again);
 	close(tty);

@@ -133,7 +133,8 @@ tk_slots_push(struct tk_home *home)
 		if (!home->cfg->sites[i].enabled || (!site.open(&site, &store, &err) && !tk_home_prepare_site(home, &site, store, &err)))
 			continue;
 		failed++;
-		tk_out_warn(home->cli->out, err.rc, "site %s does not have the slots as they are now: %s", site.name, err.text);
+		(void)tk_err_context(&err, err.rc, "site %s does not have the slots as they are now", site.name);
+		(void)tk_out_fail(home->cli->out, &err);
 	}
 	return failed;
 }

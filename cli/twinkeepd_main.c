@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "cli/daemon.h"
+#include "cli/output.h"
 #include "engine/base/hex.h"
 #include "transport/enrol.h"
 #include "transport/server.h"
@@ -30,11 +31,13 @@ static const char usage_text[] =
 	"       twinkeepd peers [--home DIR]\n"
 	"       twinkeepd revoke [--home DIR] NAME\n"
 	"\n"
+	"twinkeepd is the daemon of a site: it stores the recovery points that sources send, sealed, gives signed receipts for them, and serves them.\n"
+	"\n"
 	"Without a command: serves the vault of the home until SIGTERM; SIGHUP reloads certificates and peers.\n"
 	"  init     makes the home of a new site from an invitation (twinkeep site invite)\n"
 	"  accept   lets a further source in, from its invitation\n"
 	"  peers    lists who is registered\n"
-	"  revoke   takes a peer's rights away; a running daemon closes its sessions at the next SIGHUP\n"
+	"  revoke   takes a peer's rights away; a running daemon closes its sessions at the next SIGHUP (twinkeep site revoke sends it)\n"
 	"\n"
 	"  --home DIR       the home; default TWINKEEP_HOME or " TK_HOME_DEFAULT "\n"
 	"  --foreground     stay, and log to standard error instead of twinkeepd.log in the home\n"
@@ -265,6 +268,7 @@ main(int argc, char **argv)
 {
 	struct args args = {0};
 	struct tk_err err;
+	const char *advice;
 	enum tk_rc rc;
 
 	tk_err_clear(&err);
@@ -274,7 +278,9 @@ main(int argc, char **argv)
 	free(args.home);
 	if (!rc && fflush(stdout) != 0)
 		rc = tk_err_set(&err, TK_EIO, "cannot write to standard output");
-	if (rc)
-		(void)fprintf(stderr, "twinkeepd: %s\n", err.text);
+	if (rc) {
+		advice = tk_err_advice(&err);
+		(void)fprintf(stderr, "twinkeepd: %s%s%s\n", err.text, advice ? ": " : "", advice ? advice : "");
+	}
 	return tk_rc_exit_status(rc);
 }

@@ -314,6 +314,13 @@ run_json(const struct run *run)
 	return doc;
 }
 
+static void
+add_site_error(struct run *run, const char *site, const struct tk_err *why)
+{
+	(void)json_array_append_new(run->errors, json_pack("{s:s, s:o, s:o}", "code", tk_rc_name(why->rc), "site", tk_json_text(site), "message",
+							   tk_json_text(why->text)));
+}
+
 /* Names each site that gave no receipt, and why. Of a run that failed, each site that was to blame. */
 static void
 tell_missing(struct run *run, bool failed)
@@ -322,14 +329,39 @@ tell_missing(struct run *run, bool failed)
 
 	for (size_t i = 0; run->result.sites && i < run->site_count; i++) {
 		const struct tk_backup_site *site = &run->result.sites[i];
-		const char *why = site->failure.rc ? site->failure.text : "it did not finish in time";
+		struct tk_err why = site->failure;
 
-		if (site->has_receipt || (failed && !site->failure.rc))
+		if (site->has_receipt || (failed && !why.rc))
 			continue;
-		tk_out_warn(out, site->failure.rc ? site->failure.rc : TK_ETIMEOUT, "site %s %s: %s", run->sites[i].name,
-			    failed ? "failed" : "does not hold the point", why);
-		(void)json_array_append_new(run->errors, json_pack("{s:s, s:o, s:o}", "code", tk_rc_name(site->failure.rc ? site->failure.rc : TK_ETIMEOUT),
-								   "site", tk_json_text(run->sites[i].name), "message", tk_json_text(why)));
+		if (!why.rc)
+			(void)tk_err_set(&why, TK_ETIMEOUT, "it did not finish in time");
+		add_site_error(run, run->sites[i].name, &why);
+		(void)tk_err_context(&why, why.rc, "site %s %s", run->sites[i].name, failed ? "failed" : "does not hold the point");
+		(void)tk_out_fail(out, &why);
+	}
+}
+
+/* Sites that the ack rule counts and this run did not ask are as much to blame as those that failed. */
+static void
+tell_left_out(struct run *run)
+{
+	for (size_t i = 0; i < run->dataset->sites.count; i++) {
+		const char *name = run->dataset->sites.items[i];
+		const struct tk_config_site *conf = tk_config_site_find(run->home->cfg, name);
+		struct tk_err why;
+		size_t k = 0;
+
+		while (k < run->site_count && strcmp(run->sites[k].name, name) != 0)
+			k++;
+		if (k < run->site_count)
+			continue;
+		if (conf && !conf->enabled)
+			(void)tk_err_set(&why, TK_ECONFIG, "it is not enabled in the configuration; write enabled = true when it is back");
+		else
+			(void)tk_err_set(&why, TK_EUSAGE, "it was left out; run it without --site");
+		add_site_error(run, name, &why);
+		(void)tk_err_context(&why, why.rc, "site %s does not hold the point", name);
+		(void)tk_out_fail(run->home->cli->out, &why);
 	}
 }
 
@@ -371,16 +403,18 @@ tell_text(const struct run *run)
 	tk_out_text(out, "%s: %llu files, %s; %llu new, %llu changed, %llu removed\n", run->dataset->name, (unsigned long long)result->scan.files,
 		    total, (unsigned long long)result->scan.files_new, (unsigned long long)result->scan.files_changed,
 		    (unsigned long long)result->scan.files_removed);
-	if (result->point.epoch == 0)
+	if (result->point.epoch == 0) {
+		tk_out_text(out, "A rehearsal: nothing was stored or sent.\n");
 		return;
+	}
 	(void)snprintf(id, sizeof(id), "%02x%02x%02x%02x%02x%02x%02x%02x", result->point.point.b[0], result->point.point.b[1],
 		       result->point.point.b[2], result->point.point.b[3], result->point.point.b[4], result->point.point.b[5],
 		       result->point.point.b[6], result->point.point.b[7]);
 	tk_out_text(out, "point %s (epoch %llu, sequence %llu): %s stored in %s, held by %zu of %zu sites; ack rule %s %s\n", id,
-		    (unsigned long long)result->point.epoch, (unsigned long long)result->point.sequence, stored, took, held, run->site_count,
+		    (unsigned long long)result->point.epoch, (unsigned long long)result->point.sequence, stored, took, held, run->dataset->sites.count,
 		    tk_ack_rule_name(run->dataset->policy->ack), result->ack_met ? "met" : "NOT met");
 	if (result->epoch_won)
-		tk_out_text(out, "This home had no journal: it won epoch %llu.\n", (unsigned long long)result->epoch_won);
+		tk_out_text(out, "This home had no journal of %s: it won epoch %llu.\n", run->dataset->name, (unsigned long long)result->epoch_won);
 }
 
 static int
@@ -400,15 +434,18 @@ static void
 note_run(const struct run *run, const struct tk_id *domain, int64_t start_ns, int status, enum tk_rc rc, const struct tk_err *err)
 {
 	const struct tk_backup_result *result = &run->result;
+	char stored[TK_FORMAT_MAX], unread[64] = "";
 	struct tk_run_row row = {.kind = "backup", .at = result->point, .start_ns = start_ns, .end_ns = tk_clock_wall_ns(), .exit_status = status};
 
 	if (tk_cli_flag(run->home->cli, TK_OPT_DRY_RUN) || rc == TK_ELOCKED || rc == TK_EUSAGE || rc == TK_ECONFIG)
 		return;
+	if (result->scan.files_unreadable > 0)
+		(void)snprintf(unread, sizeof(unread), " and %llu that could not be read", (unsigned long long)result->scan.files_unreadable);
 	if (rc)
 		(void)snprintf(row.text, sizeof(row.text), "%.*s", (int)sizeof(row.text) - 1, err->text);
 	else
-		(void)snprintf(row.text, sizeof(row.text), "%llu files, %llu bytes stored, ack rule %s%s", (unsigned long long)result->scan.files,
-			       (unsigned long long)result->stored_bytes, result->ack_met ? "met" : "not met", result->possibly_fenced ? ", possibly fenced" : "");
+		(void)snprintf(row.text, sizeof(row.text), "%llu files%s, %s stored, ack rule %s%s", (unsigned long long)result->scan.files, unread,
+			       tk_format_size(result->stored_bytes, stored), result->ack_met ? "met" : "not met", result->possibly_fenced ? ", possibly fenced" : "");
 	tk_home_note_run(run->home, domain, &row);
 }
 
@@ -444,6 +481,8 @@ backup_one(struct tk_home *home, const char *name, json_t *docs)
 		rc = run_dataset(&run, &domain, &err);
 	if (rc || run.result.point.epoch > 0)
 		tell_missing(&run, rc != TK_OK);
+	if (!rc && run.result.point.epoch > 0 && !run.result.ack_met)
+		tell_left_out(&run);
 	if (!rc && run.result.possibly_fenced)
 		warn_unasked(&run);
 	if (!rc) {

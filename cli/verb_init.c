@@ -356,7 +356,8 @@ make_vaults(struct init *init, struct tk_err *err)
 		if (url.kind != TK_SITE_DIR)
 			continue;
 		rc = tk_vault_create(url.path, init->sites[i].name, err);
-		if (rc && rc != TK_EEXIST)
+		/* A vault that is there is no fault of the system; a file in the way is one. */
+		if (rc && (rc != TK_EEXIST || err->sys_errno))
 			return tk_err_context(err, rc, "site %s", init->sites[i].name);
 	}
 	return TK_OK;
@@ -413,7 +414,7 @@ prepare_dirs(const struct init *init)
 
 				if (own->conf->url.kind == TK_SITE_DIR && (sites[k].open(&sites[k], &store, &err) ||
 									  tk_home_prepare_site(&home, &sites[k], store, &err)))
-					tk_out_warn(cli.out, err.rc, "%s", err.text);
+					(void)tk_out_fail(cli.out, &err);
 			}
 			free(sites);
 		}

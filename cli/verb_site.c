@@ -70,6 +70,9 @@ look_at_site(struct tk_home *home, struct tk_journal *journal, size_t index, str
 	memset(out, 0, sizeof(*out));
 	out->last_receipt_ns = last_receipt(home, journal, conf->name);
 	rc = conf->enabled ? ask_site(home, index, &out->state, &out->why) : tk_err_set(&out->why, TK_ECONFIG, "it is not enabled in the configuration");
+	/* A vault that knows nothing of the dataset yet answers all the same. */
+	if (!rc)
+		tk_err_clear(&out->why);
 	out->has_state = rc == TK_OK;
 	out->enrolled = rc == TK_OK;
 	/* A refusal is an answer. */
@@ -129,8 +132,10 @@ list_sites(const struct tk_cli *cli, struct tk_home *home, struct tk_err *err)
 		look_at_site(home, journal, i, &site);
 		add_site_row(&table, conf, &site);
 		(void)json_array_append_new(sites, site_json(conf, &site));
-		if (site.why.rc)
-			tk_out_warn(cli->out, site.why.rc, "site %s: %s", conf->name, site.why.text);
+		if (site.why.rc) {
+			(void)tk_err_context(&site.why, site.why.rc, "site %s", conf->name);
+			(void)tk_out_fail(cli->out, &site.why);
+		}
 	}
 	tk_table_finish(&table, cli->out);
 	tk_out_set(cli->out, "sites", sites);

@@ -35,7 +35,12 @@ tk_nearest_init(struct tk_nearest *nearest, const char *word)
 {
 	nearest->word = word;
 	nearest->best = NULL;
-	nearest->best_distance = strlen(word) < 4 ? 2 : 4;
+	/* Less than half of the word, and never more than three letters. */
+	nearest->best_distance = (strlen(word) + 1) / 2;
+	if (nearest->best_distance < 2)
+		nearest->best_distance = 2;
+	if (nearest->best_distance > 4)
+		nearest->best_distance = 4;
 }
 
 void

@@ -219,6 +219,9 @@ tk_invite_read(const char *path, struct tk_invite *out, struct tk_err *err)
 	if (!rc)
 		rc = tk_invite_parse(text.data, text.len_bytes, out, err);
 	tk_wipe_buf(&text);
+	/* Nothing stored is damaged: another file was named, or the copy is bad. */
+	if (rc == TK_ECORRUPT)
+		return tk_err_set(err, TK_EUSAGE, "%s is no whole invitation; copy it again, or make another with `twinkeep site invite` at the source", path);
 	return rc ? tk_err_context(err, rc, "invitation %s", path) : TK_OK;
 }
 

@@ -47,7 +47,7 @@ struct tk_invite {
 };
 /* On TK_OK the caller releases *out. Errors: TK_ECORRUPT, TK_EUNSUPPORTED. */
 TK_MUST_CHECK enum tk_rc tk_invite_parse(const void *text, size_t len_bytes, struct tk_invite *out, struct tk_err *err);
-/* From a file. Errors: also TK_ENOENT, TK_EIO. */
+/* From a file. Errors: TK_EUSAGE (it is none, or a bad copy), TK_EUNSUPPORTED, TK_ENOENT, TK_EIO. */
 TK_MUST_CHECK enum tk_rc tk_invite_read(const char *path, struct tk_invite *out, struct tk_err *err);
 /* Wipes the key. */
 void tk_invite_release(struct tk_invite *invite);

@@ -86,7 +86,7 @@ write_config(int home_fd, const char *const *listen, size_t listen_count, const 
 	enum tk_rc rc;
 
 	tk_buf_init(&text, CONFIG_MAX);
-	rc = put_text(&text, "# A site of twinkeep; twinkeepd.conf(5) has all keys.\ndaemon {\n\tlisten = {", err);
+	rc = put_text(&text, "# A site of twinkeep; twinkeep.conf(5) has all keys.\ndaemon {\n\tlisten = {", err);
 	for (size_t i = 0; !rc && i < listen_count; i++)
 		if (!i || !(rc = put_text(&text, ", ", err)))
 			rc = put_quoted(&text, listen[i], err);

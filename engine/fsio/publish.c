@@ -200,17 +200,22 @@ tk_fsync_dir(int dirfd, const char *what, struct tk_err *err)
 	return fsync(dirfd) < 0 ? tk_err_errno(err, TK_EIO, "fsync of the directory of %s", what) : TK_OK;
 }
 
-/* Makes one component durable; *dirfd moves into it. */
+/* Makes one component of `path` durable; *dirfd moves into it. */
 static enum tk_rc
-mkdir_step(int *dirfd, const char *name, uint32_t mode, struct tk_err *err)
+mkdir_step(int *dirfd, const char *name, uint32_t mode, const char *path, struct tk_err *err)
 {
 	int next;
 	bool made = mkdirat(*dirfd, name, mode) == 0;
+	int refusal = made ? 0 : errno;
 
 	/* On a read-only or foreign parent mkdir may complain of something else than the directory being there. */
 	next = openat(*dirfd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (next < 0)
-		return tk_err_errno(err, errno == ENOTDIR ? TK_EEXIST : tk_fs_rc(), "making the directory %s", name);
+	if (next < 0) {
+		/* Where nothing is, mkdir's word is the reason. */
+		if (errno == ENOENT && refusal)
+			errno = refusal;
+		return tk_err_errno(err, errno == ENOTDIR ? TK_EEXIST : tk_fs_rc(), "making the directory %s", path);
+	}
 	if (made && fsync(*dirfd) < 0) {
 		enum tk_rc rc = tk_err_errno(err, TK_EIO, "fsync of the parent of %s", name);
 
@@ -227,21 +232,22 @@ tk_mkdir_p_at(int dirfd, const char *path, uint32_t mode, struct tk_err *err)
 {
 	TK_AUTO(tk_fd_cleanup) int at = openat(dirfd, *path == '/' ? "/" : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	char name[NAME_MAX + 1];
+	const char *rest = path;
 	enum tk_rc rc;
 
 	if (at < 0)
 		return tk_err_errno(err, tk_fs_rc(), "making the directory %s", path);
-	while (*path) {
-		size_t len = strcspn(path, "/");
+	while (*rest) {
+		size_t len = strcspn(rest, "/");
 
 		if (len > NAME_MAX)
 			return tk_err_set(err, TK_EINVAL, "a name in %s is too long", path);
-		memcpy(name, path, len);
+		memcpy(name, rest, len);
 		name[len] = '\0';
-		if (len > 0 && (rc = mkdir_step(&at, name, mode, err)) != TK_OK)
+		if (len > 0 && (rc = mkdir_step(&at, name, mode, path, err)) != TK_OK)
 			return rc;
-		path += len;
-		path += *path == '/';
+		rest += len;
+		rest += *rest == '/';
 	}
 	return TK_OK;
 }

@@ -52,8 +52,10 @@ on_fetch_fault(void *ctx, const char *site, const struct tk_err *err)
 {
 	const struct tk_backup *run = ctx;
 
-	/* That a site is silent is told by what it has no receipt for. */
-	tk_log_event(run->opts->log, err->rc == TK_EUNREACH || err->rc == TK_ETIMEOUT ? TK_LOG_INFO : TK_LOG_WARN, "read", "site=%s reason=\"%s\"", site, err->text);
+	/* A site that is silent, or shuts this source out, is told of by what it has no receipt for; one that lacks something is brought it in this run. */
+	bool told = err->rc == TK_EUNREACH || err->rc == TK_ETIMEOUT || err->rc == TK_EDENIED || err->rc == TK_ENOENT;
+
+	tk_log_event(run->opts->log, told ? TK_LOG_INFO : TK_LOG_WARN, "read", "site=%s reason=\"%s\"", site, err->text);
 }
 
 enum tk_rc

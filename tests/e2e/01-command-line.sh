@@ -6,7 +6,7 @@
 # --- help of everything
 expect 0 twinkeep --help
 out_has "Usage: twinkeep VERB"
-verbs="init backup list ls diff cat restore verify drill status recover site key config version"
+verbs="init backup list ls diff cat restore verify status recover site key config version"
 for verb in $verbs; do
 	out_has "  $verb"
 	expect 0 twinkeep "$verb" --help
@@ -49,7 +49,7 @@ expect 2 twinkeep version --json=yes
 err_is 'twinkeep: --json takes no value: leave it out'
 expect 2 twinkeep version --home
 err_is 'twinkeep: --home wants a value: write --home DIR'
-for verb in takeover switch failback "history list" rejoin follow hold; do
+for verb in drill takeover switch failback "history list" rejoin follow hold; do
 	# shellcheck disable=SC2086
 	expect 2 twinkeep $verb d
 	err_has "is not in this version"

@@ -304,7 +304,7 @@ mistakes_have_their_exit_statuses(void **state)
 	assert_int_equal(run(site, option), 2);
 	assert_int_equal(run(site, no_invite), 2);
 	assert_int_equal(run(site, help), 0);
-	assert_int_equal(run(site, empty), 1);
+	assert_int_equal(run(site, empty), 2);
 	init(site);
 	(void)snprintf(text, sizeof(text), "daemon { vault = \"%s/vault\" listen = {\"nonsense\"} }\n", site->home);
 	scratch_file(site->scratch, "home/twinkeepd.conf", text);

@@ -1,8 +1,13 @@
 /* What was found damaged, and which files need it. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "engine/base/hex.h"
 #include "engine/job/verify_core.h"
+
+/* Of its name, before what fetch says of a pack. */
+#define PACK_SHOWN_BYTES 8
 
 void
 tk_verify_result_release(struct tk_verify_result *result)
@@ -35,18 +40,25 @@ find_damage(struct tk_verify *verify, const struct tk_pack_name *pack, uint32_t 
 	return NULL;
 }
 
+/* Without "WHAT NAME: " at its beginning. */
+static const char *
+skip_context(const char *text, const char *what, const char *name)
+{
+	size_t what_len = strlen(what), name_len = strlen(name);
+
+	if (strncmp(text, what, what_len) != 0 || text[what_len] != ' ' || strncmp(text + what_len + 1, name, name_len) != 0 ||
+	    strncmp(text + what_len + 1 + name_len, ": ", 2) != 0)
+		return text;
+	return text + what_len + 1 + name_len + 2;
+}
+
 /* *out is NULL when the list is full: then it is only counted. */
 static enum tk_rc
 new_damage(struct tk_verify *verify, const char *text, struct tk_damage **out, struct tk_err *err)
 {
 	struct tk_verify_result *result = verify->result;
-	const char *site = verify->opts->site->name;
-	size_t site_len = strlen(site);
 	struct tk_damage *grown;
 
-	/* It is clear which site it is; fetch says so for all that it says. */
-	if (strncmp(text, "site ", 5) == 0 && strncmp(text + 5, site, site_len) == 0 && strncmp(text + 5 + site_len, ": ", 2) == 0)
-		text += 5 + site_len + 2;
 	*out = NULL;
 	result->damaged_total++;
 	if (result->damaged_count >= TK_DAMAGED_MAX)
@@ -73,7 +85,7 @@ tk_verify_note_point(struct tk_verify *verify, enum tk_rc rc, const struct tk_he
 	if (verify->naming)
 		return TK_OK;
 	why = *err;
-	rc = new_damage(verify, why.text, &damage, err);
+	rc = new_damage(verify, skip_context(why.text, "site", verify->opts->site->name), &damage, err);
 	if (!rc && damage) {
 		damage->is_point = true;
 		damage->point = *at;
@@ -132,6 +144,17 @@ tk_verify_name_file(struct tk_verify *verify, struct tk_blob_ref ref, const char
 	return !rc && pack && pack != blob ? name_in(verify, pack, path, err) : rc;
 }
 
+/* What the damage says of itself, and which site it is, need not be in its text. */
+static const char *
+text_of(const struct tk_verify *verify, const struct tk_pack_name *pack, uint32_t blob, const struct tk_err *why)
+{
+	char name[2 * sizeof(pack->b) + 1], number[16];
+
+	tk_hex_encode(pack->b, PACK_SHOWN_BYTES, name);
+	(void)snprintf(number, sizeof(number), "%u", (unsigned)blob);
+	return skip_context(skip_context(skip_context(why->text, "pack", name), "site", verify->opts->site->name), "blob", number);
+}
+
 /* One pack that is gone is one damage, not one for each of its blobs. */
 static uint32_t
 blob_or_pack(struct tk_verify *verify, struct tk_blob_ref ref)
@@ -161,7 +184,7 @@ tk_verify_note(struct tk_verify *verify, enum tk_rc rc, struct tk_blob_ref ref, 
 	name = tk_packtab_name(verify->packs, ref.pack);
 	ref.blob = blob_or_pack(verify, ref);
 	damage = find_damage(verify, &name, ref.blob);
-	if (!damage && !tk_refset_has(&verify->bad, ref) && (rc = new_damage(verify, why.text, &damage, err)) != TK_OK)
+	if (!damage && !tk_refset_has(&verify->bad, ref) && (rc = new_damage(verify, text_of(verify, &name, ref.blob, &why), &damage, err)) != TK_OK)
 		return rc;
 	if ((rc = tk_refset_add(&verify->bad, ref, &added, err)) || !damage)
 		return rc;

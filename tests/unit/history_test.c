@@ -320,6 +320,20 @@ from_environment(const char *name, size_t otherwise)
 	return text ? (size_t)strtoul(text, NULL, 10) : otherwise;
 }
 
+/* Two sites, of which one may be away. */
+static int
+history_setup(void **state)
+{
+	struct job_box *box;
+
+	if (job_setup(state))
+		return -1;
+	box = *state;
+	job_add_sites(box, 2);
+	box->receipts_wanted = 1;
+	return 0;
+}
+
 /* How many bytes were copied from the version before. */
 static uint64_t
 run_round(void **state, uint64_t seed, size_t versions)
@@ -328,8 +342,6 @@ run_round(void **state, uint64_t seed, size_t versions)
 	struct history history = {.box = box, .dice = {seed}};
 
 	print_message("TK_HISTORY_SEED=%llu TK_HISTORY_VERSIONS=%zu TK_HISTORY_ROUND=%zu\n", (unsigned long long)seed, versions, versions);
-	job_add_sites(box, 2);
-	box->receipts_wanted = 1;
 	box->opts.threads = 1 + (unsigned)dice_below(&history.dice, 4);
 	settings[seed % SETTINGS](&box->opts);
 	tree_fill(box->tree, &history.dice);
@@ -347,7 +359,7 @@ every_version_of_any_history_comes_back(void **state)
 	for (size_t left = versions, round; left > 0; left -= round) {
 		if (left < versions) {
 			assert_int_equal(job_teardown(state), 0);
-			assert_int_equal(job_setup(state), 0);
+			assert_int_equal(history_setup(state), 0);
 		}
 		round = left < most ? left : most;
 		copied_bytes += run_round(state, seed++, round);
@@ -378,8 +390,8 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(every_version_of_any_history_comes_back, job_setup, job_teardown),
-		cmocka_unit_test_setup_teardown(every_version_of_large_files_comes_back, job_setup, job_teardown),
+		cmocka_unit_test_setup_teardown(every_version_of_any_history_comes_back, history_setup, job_teardown),
+		cmocka_unit_test_setup_teardown(every_version_of_large_files_comes_back, history_setup, job_teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

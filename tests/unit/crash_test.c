@@ -337,6 +337,61 @@ a_damaged_spool_is_not_built_on(void **state)
 	forget(history);
 }
 
+/* A restore in a process of its own, killed after some time. */
+static void
+killed_restore(struct job_box *box, const struct job_restore *how, unsigned after_us)
+{
+	struct timespec time = {0, (long)after_us * 1000L};
+	pid_t pid;
+
+	job_close(box);
+	pid = fork();
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		struct tk_restore_result result;
+		struct tk_err err;
+
+		_exit(job_restore(box, &box->result.point, how, &result, &err) ? 1 : 0);
+	}
+	(void)nanosleep(&time, NULL);
+	(void)kill(pid, SIGKILL);
+	assert_int_equal(waitpid(pid, NULL, 0), pid);
+}
+
+static void
+a_restore_that_was_killed_is_made_good_by_the_next(void **state)
+{
+	struct job_box *box = *state;
+	struct dice dice = {8};
+	char target[128], *listing;
+	struct job_restore how = {.target = scratch_path(box->scratch, "back", target, sizeof(target))};
+
+	tree_fill(box->tree, &dice);
+	for (unsigned i = 0; i < 16; i++) {
+		struct tk_restore_result result;
+		struct tk_err err;
+		char *found;
+
+		tree_edit(box->tree, &dice, 4);
+		job_backup_ok(box);
+		if (i % 4 == 0)
+			job_shell(box, "rm -rf \"$4/back\"");
+		killed_restore(box, &how, 500 + i * 700);
+		if (i % 4 != 3)
+			continue;
+		how.delete_extra = true;
+		if (job_restore(box, &box->result.point, &how, &result, &err))
+			fail_msg("restore: %s", err.text);
+		how.delete_extra = false;
+		assert_true(result.verified);
+		listing = tree_list(box->tree, 1);
+		found = tree_list(target, 1);
+		assert_same_tree(listing, found, "back");
+		free(listing);
+		free(found);
+	}
+}
+
 int
 main(void)
 {
@@ -347,6 +402,7 @@ main(void)
 		cmocka_unit_test_setup_teardown(complete_packs_of_a_killed_run_are_used_again, job_setup, job_teardown),
 		cmocka_unit_test_setup_teardown(lost_state_costs_little_and_loses_nothing, job_setup, job_teardown),
 		cmocka_unit_test_setup_teardown(damaged_state_never_makes_a_wrong_point, job_setup, job_teardown),
+		cmocka_unit_test_setup_teardown(a_restore_that_was_killed_is_made_good_by_the_next, job_setup, job_teardown),
 		cmocka_unit_test_setup_teardown(a_damaged_spool_is_not_built_on, job_setup, job_teardown),
 	};
 

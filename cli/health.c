@@ -339,8 +339,8 @@ alarm_sites(struct tk_health *health)
 		if (!site->reachable)
 			add_alarm(health, "unreachable", "site %s does not answer", site->name);
 		if (site->behind)
-			add_alarm(health, "set-back", "the vault of site %s is older than what it promised: run twinkeep backup, and then, where the vault is, twinkeep site readmit %s",
-				  site->name, site->name);
+			add_alarm(health, "set-back", "the vault of site %s is older than what it promised: run twinkeep backup, and then, where the vault is, "
+				  "twinkeep site readmit %s", site->name, site->name);
 		if (failed)
 			add_alarm(health, "verify", "the last verification of site %s found damage or failed: %s", site->name, site->verify.text);
 		else if (site->verify.end_ns > now_ns + CLOCK_SLACK_MS * NS_PER_MS)
@@ -407,8 +407,8 @@ alarm_unasked(struct looking *looking, struct tk_err *err)
 		count++;
 	}
 	if (health->exit_status != 6 && health->exit_status != 7 && !tk_ack_asked_enough(dataset->policy->ack, list, count))
-		add_alarm(health, "possibly-fenced", "the sites that do not answer could have acknowledged points that this home does not know, or have elected another writer (ack rule %s)",
-			  tk_ack_rule_name(dataset->policy->ack));
+		add_alarm(health, "possibly-fenced", "the sites that do not answer could have acknowledged points that this home does not know, or have elected "
+			  "another writer (ack rule %s)", tk_ack_rule_name(dataset->policy->ack));
 	free(list);
 	return TK_OK;
 }

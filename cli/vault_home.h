@@ -16,7 +16,8 @@ void tk_vault_home_release(struct tk_vault_home *where);
 
 /* Is this the home of a daemon, not of a source? */
 bool tk_is_site_home(const char *home);
-/* The site `name` in the home that the command names. Release whatever the result. Errors: TK_EUSAGE (no such site, or the vault is another one's), those of reading. */
+/* The site `name` in the home that the command names. Release whatever the result. Errors: TK_EUSAGE (no such site, or the vault is another one's), those of
+ * reading. */
 TK_MUST_CHECK enum tk_rc tk_vault_home_find(const struct tk_cli *cli, const char *name, struct tk_vault_home *where, struct tk_err *err);
 /* rc, with what to do about a vault that its daemon holds. */
 enum tk_rc tk_vault_home_locked(struct tk_err *err, enum tk_rc rc);

@@ -381,8 +381,9 @@ warn_unasked(struct run *run)
 		if (!asked)
 			used += (size_t)snprintf(names + used, sizeof(names) - used, "%s%s", used > 0 ? ", " : "", name);
 	}
-	(void)snprintf(text, sizeof(text), "possibly fenced: sites that were not asked (%s) could hold points of dataset %s that this home does not know, or have elected another writer; "
-		       "run it again when they answer", names, run->dataset->name);
+	(void)snprintf(text, sizeof(text),
+		       "possibly fenced: sites that were not asked (%s) could hold points of dataset %s that this home does not know, or have elected another "
+		       "writer; run it again when they answer", names, run->dataset->name);
 	tk_out_warn(run->home->cli->out, TK_EUNREACH, "%s", text);
 	(void)json_array_append_new(run->errors, json_pack("{s:s, s:o}", "code", tk_rc_name(TK_EUNREACH), "message", tk_json_text(text)));
 }

@@ -161,7 +161,8 @@ readmit_at_source(const struct tk_cli *cli, struct tk_vault_home *where, struct 
 	if (changed)
 		rc = accept_key(&where->source, journal, where->site->name, against, err);
 	else if (!where->vault && state.read_only)
-		rc = tk_err_set(err, TK_EUSAGE, "the vault of site %s was set back and is not here; stop its twinkeepd and run `twinkeep site readmit %s` there, with --home of the daemon",
+		rc = tk_err_set(err, TK_EUSAGE, "the vault of site %s was set back and is not here; stop its twinkeepd and run `twinkeep site readmit %s` there, "
+				"with --home of the daemon",
 				where->site->name, where->site->name);
 	if (!rc && changed)
 		tk_out_text(cli->out, "The next backup accepts the key that site %s shows, and gives it what it lacks.\n", where->site->name);

@@ -36,8 +36,8 @@ check_none_later(const struct tk_history_opts *opts, const struct listed *lists,
 
 		if (last && tk_head_compare(last, parent) > 0)
 			return tk_err_set(err, TK_EMISSING,
-					  "site %s acknowledged point %llu of epoch %llu and does not have it whole any more, nor has another site that voted; bring the "
-					  "other sites into reach, or, if it is to be given up, leave this one out of the dataset's sites",
+					  "site %s acknowledged point %llu of epoch %llu and does not have it whole any more, nor has another site that voted; "
+					  "bring the other sites into reach, or, if it is to be given up, leave this one out of the dataset's sites",
 					  opts->sites[i].name, (unsigned long long)last->sequence, (unsigned long long)last->epoch);
 	}
 	return TK_OK;
@@ -143,8 +143,8 @@ static enum tk_rc
 two_histories(const struct tk_history_opts *opts, const struct tk_head *rival, size_t site, const struct tk_head *parent, struct tk_err *err)
 {
 	return tk_err_set(err, TK_EHISTORY,
-			  "two histories are open: point %llu of epoch %llu at site %s is no ancestor of point %llu; look at both with `twinkeep list --site`, and leave the "
-			  "sites of the one to be given up out of the dataset's sites",
+			  "two histories are open: point %llu of epoch %llu at site %s is no ancestor of point %llu; look at both with `twinkeep list --site`, "
+			  "and leave the sites of the one to be given up out of the dataset's sites",
 			  (unsigned long long)rival->sequence, (unsigned long long)rival->epoch, opts->sites[site].name,
 			  (unsigned long long)parent->sequence);
 }
@@ -154,8 +154,8 @@ cannot_tell(const struct tk_history_opts *opts, const struct tk_head *head, size
 	    struct tk_err *err)
 {
 	return tk_err_set(err, TK_EHISTORY,
-			  "it cannot be told whether point %llu of epoch %llu at site %s is an ancestor of point %llu: no site that voted has the point before %llu; bring the "
-			  "other sites into reach, or leave that one out of the dataset's sites",
+			  "it cannot be told whether point %llu of epoch %llu at site %s is an ancestor of point %llu: no site that voted has the point before "
+			  "%llu; bring the other sites into reach, or leave that one out of the dataset's sites",
 			  (unsigned long long)head->sequence, (unsigned long long)head->epoch, opts->sites[site].name, (unsigned long long)parent->sequence,
 			  (unsigned long long)at->sequence);
 }

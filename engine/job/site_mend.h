@@ -25,8 +25,8 @@ struct tk_site_mend {
 };
 
 /*
- * Every point that an open site lists, oldest first, then all the promises that those sites know of; and tells it which of them it now holds everything of. *complete
- * counts these. Errors: those of the site that is behind.
+ * Every point that an open site lists, oldest first, then all the promises that those sites know of; and tells it which of them it now holds everything of.
+ * *complete counts these. Errors: those of the site that is behind.
  */
 TK_MUST_CHECK enum tk_rc tk_site_mend(const struct tk_site_mend *mend, size_t *complete, struct tk_err *err);
 

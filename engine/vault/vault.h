@@ -50,7 +50,8 @@ struct tk_vault_site {
 const struct tk_vault_site *tk_vault_site(const struct tk_vault *vault);
 
 /* What the vault says of a domain (see store.h). A promise of its own that it does not know shows that it was rolled back: it then marks itself `behind`, durably,
- * and promises nothing until readmit: it still takes packs and points, so as to catch up, but votes and receipts are TK_EBEHIND. Promises of other sites in this domain are kept, and told by get_record. */
+ * and promises nothing until readmit: it still takes packs and points, so as to catch up, but votes and receipts are TK_EBEHIND. Promises of other sites in this
+ * domain are kept, and told by get_record. */
 TK_MUST_CHECK enum tk_rc tk_vault_state(struct tk_vault *vault, const struct tk_id *domain, const struct tk_buf *known,
 					struct tk_store_state *out, struct tk_err *err);
 
@@ -62,9 +63,9 @@ struct tk_vault_lacks {
 };
 void tk_vault_lacks_release(struct tk_vault_lacks *lacks);
 /*
- * An operator's act, once the vault has caught up: a new incarnation, and promises again. It must hold again what the promises named that it is known to have given, must
- * have heard of every epoch that other sites have promised, and must have been given everything by so many of them that the rest could neither acknowledge
- * nor elect with it. A vote that it forgot it takes up again. Durable on TK_OK. Harmless when the vault was not behind.
+ * An operator's act, once the vault has caught up: a new incarnation, and promises again. It must hold again what the promises named that it is known to have
+ * given, must have heard of every epoch that other sites have promised, and must have been given everything by so many of them that the rest could neither
+ * acknowledge nor elect with it. A vote that it forgot it takes up again. Durable on TK_OK. Harmless when the vault was not behind.
  * TK_EBEHIND: something is lacking, and not `forced`. *lacks says what, or what was overridden; the caller releases it on any return.
  */
 TK_MUST_CHECK enum tk_rc tk_vault_readmit(struct tk_vault *vault, bool forced, struct tk_vault_lacks *lacks, struct tk_err *err);

@@ -72,8 +72,8 @@ forget_point(struct job_box *box, size_t site, unsigned sequence)
 {
 	char command[256];
 
-	(void)snprintf(command, sizeof(command), "rm \"$4\"/s%zu/domains/*/points/00000001-%016x-* \"$4\"/s%zu/domains/*/receipts/00000001-%016x-* \"$4\"/s%zu/index.db*", site,
-		       sequence, site, sequence, site);
+	(void)snprintf(command, sizeof(command), "cd \"$4/s%zu\"; rm domains/*/points/00000001-%016x-* domains/*/receipts/00000001-%016x-* index.db*", site,
+		       sequence, sequence);
 	job_shell(box, command);
 }
 

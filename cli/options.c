@@ -38,7 +38,7 @@ const struct tk_option tk_options[TK_OPT_COUNT] = {
 		"Read the new passphrase from the first line of FILE; --passphrase-file is for the one that there is."},
 	[TK_OPT_OUTPUT] = {"output", 0, "FILE", NULL, false, false, "Where to write it; default NAME.invite in the home."},
 	[TK_OPT_LISTEN] = {"listen", 0, "ADDRESS:PORT", NULL, true, false,
-		"Where the site's daemon listens: [::1]:7443 for IPv6, port 0 for any; may be repeated; default :7443, which is every address, IPv4 and IPv6."},
+		"Where the site's daemon listens: [::1]:7443 for IPv6, port 0 for any; may be repeated; default [::]:7443."},
 	[TK_OPT_FORCE] = {"force", 0, NULL, NULL, false, false, "Do it although something speaks against it; what does is told."},
 	[TK_OPT_VAULT] = {"vault", 0, "DIR", NULL, false, false, "Where the site stores; default vault in its home."},
 };
@@ -81,7 +81,7 @@ const struct tk_verb tk_verbs[] = {
 		"Checks at each site, with this home's keys: the points, their pages up to the signed digest, and that all they refer to is there; with "
 		"--data every blob that a point uses or brought is read too and its tag checked, which proves each byte to be the one that was sealed, with "
 		"--sample a share of them. Each damaged thing is named, with the files that need it: points and pages first, then data in the order of its packs. The rest is "
-		"still checked. Nothing is repaired by this.\n\n"
+		"still checked. The next backup reads all files and stores anew what of it is still here, so that its point is whole; older points stay as they are.\n\n"
 		"Damage anywhere gives exit status 5. Without damage, a site that does not answer gives 7: what was not looked at is not known to be whole.",
 		BIT(SITE) | BIT(DATA) | BIT(SAMPLE) | BIT(HISTORY), 0, 0, 1, false, tk_verb_verify},
 	{"drill", "DATASET", "prove that a dataset can be restored",
@@ -106,8 +106,7 @@ const struct tk_verb tk_verbs[] = {
 		"receipt it gave.", 0, 0, 0, 0, false, tk_verb_site_list},
 	{"site invite", "NAME", "let a twinkeepd join as a site",
 		"Makes the key and the certificate of the site, and writes an invitation that holds them: for \"twinkeep site enrol\" on the site's machine. "
-		"Needs the passphrase. Send it over a safe channel, and delete it after use.\n\n"
-		"For a site in a directory (dir:) that was added to the configuration, it makes the vault there, and no invitation.",
+		"Needs the passphrase. Send it over a safe channel, and delete it after use.",
 		BIT(OUTPUT), 0, 1, 1, false, tk_verb_site_invite},
 	{"site enrol", "NAME INVITATION", "make a site from an invitation",
 		"Run on the site's machine: makes the home of a twinkeepd and its vault, or lets one more source into a home that is there.",

@@ -7,6 +7,7 @@
 #include "cli/verbs.h"
 #include "engine/base/clock.h"
 #include "engine/base/hex.h"
+#include "engine/catalog/damaged.h"
 #include "engine/job/verify.h"
 
 #define FILES_SHOWN_MAX 5u
@@ -105,6 +106,16 @@ note_run(struct verifying *verifying, const char *site, int64_t start_ns, int st
 	tk_home_note_run(verifying->home, &verifying->domain, &row);
 }
 
+/* The next backup stores anew what is damaged, as far as the files are still there. */
+static void
+note_damage(struct verifying *verifying, const struct tk_damage *damage)
+{
+	struct tk_err err;
+
+	if (!damage->is_point && tk_damaged_add(verifying->home->cfg->state_dir, &verifying->domain, &damage->pack, &err))
+		tk_out_warn(verifying->home->cli->out, err.rc, "%s: the next backup is not told of the damage: %s", verifying->dataset->name, err.text);
+}
+
 static void
 take_result(struct verifying *verifying, const char *site, const struct tk_verify_result *result)
 {
@@ -116,6 +127,7 @@ take_result(struct verifying *verifying, const char *site, const struct tk_verif
 	verifying->damaged_total += result->damaged_total;
 	for (size_t i = 0; i < result->damaged_count; i++) {
 		tell_damage(verifying, site, &result->damaged[i]);
+		note_damage(verifying, &result->damaged[i]);
 		(void)json_array_append_new(verifying->damaged, damage_json(site, &result->damaged[i]));
 	}
 	tk_out_text(out, "%s at %s: %llu point%s, %llu blobs", verifying->dataset->name, site, (unsigned long long)result->points_checked,
@@ -123,7 +135,7 @@ take_result(struct verifying *verifying, const char *site, const struct tk_verif
 	if (result->checked_bytes > 0)
 		tk_out_text(out, ", %s of data", tk_format_size(result->checked_bytes, size));
 	if (result->damaged_total > 0)
-		tk_out_text(out, ": %llu DAMAGED\n", (unsigned long long)result->damaged_total);
+		tk_out_text(out, ": %llu DAMAGED; the next backup stores anew what of it is still here\n", (unsigned long long)result->damaged_total);
 	else
 		tk_out_text(out, ": whole\n");
 }

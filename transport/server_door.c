@@ -53,11 +53,12 @@ whom_to_send_away(const struct tk_door *door)
 void
 tk_door_leave(struct tk_conn *conn)
 {
-	struct tk_door *door = &conn->server->doors[conn->stage];
+	struct tk_door *door;
 	unsigned at = 0;
 
 	if (conn->stage >= TK_CONN_RECOVERING)
 		return;
+	door = &conn->server->doors[conn->stage];
 	while (at < door->count && door->conns[at] != conn)
 		at++;
 	if (at == door->count)

@@ -48,6 +48,7 @@ run_close(struct tk_backup *run)
 	tk_packtab_cleanup(&run->packs);
 	tk_epoch_release(&run->verdict.epoch);
 	free(run->left.list);
+	tk_damaged_release(&run->damaged);
 	free(run->spooled);
 	tk_page_info_release(&run->root);
 	tk_point_release(&run->point);
@@ -188,6 +189,8 @@ tidy(struct tk_backup *run)
 	static const enum tk_local_kind kinds[] = {TK_LOCAL_FACTS, TK_LOCAL_SIGNATURE, TK_LOCAL_META};
 	struct tk_err err;
 
+	if (tk_damaged_any_new(&run->damaged) && tk_damaged_settle(run->opts->state_dir, &run->opts->domain, &run->damaged, &err))
+		tk_log_event(run->opts->log, TK_LOG_WARN, "damaged", "reason=\"%s\"", err.text);
 	if (tk_run_clean_spool(run, &err))
 		tk_log_event(run->opts->log, TK_LOG_WARN, "spool", "reason=\"%s\"", err.text);
 	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)

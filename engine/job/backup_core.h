@@ -3,6 +3,7 @@
 #define TK_JOB_BACKUP_CORE_H
 
 #include "engine/catalog/catalog.h"
+#include "engine/catalog/damaged.h"
 #include "engine/catalog/dedup.h"
 #include "engine/catalog/journal.h"
 #include "engine/catalog/localstore.h"
@@ -58,6 +59,8 @@ struct tk_backup {
 	struct tk_catalog_current current;
 	struct tk_leftovers left;
 	bool distrust_catalog;                /* it was found damaged: made anew from a site */
+	struct tk_damaged damaged;            /* packs that a verification found damage in */
+	bool read_anew;                       /* what the point before rests on may be gone: all files are read, nothing is carried over */
 	bool any_receipt;
 
 	struct tk_page_info root;

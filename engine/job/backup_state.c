@@ -71,6 +71,7 @@ tk_run_open_state(struct tk_backup *run, struct tk_err *err)
 	    (rc = tk_catalog_open(opts->state_dir, &opts->domain, opts->ring->suite, run->packs, &run->catalog, err)) ||
 	    (rc = tk_localstore_open(opts->state_dir, &opts->domain, opts->ring->suite, &run->local, err)) ||
 	    (rc = tk_tagkey_open(opts->state_dir, &opts->domain, run->tag_key, err)) ||
+	    (rc = tk_damaged_read(opts->state_dir, &opts->domain, &run->damaged, err)) ||
 	    (rc = tk_dedup_open(opts->state_dir, &opts->domain, opts->ring->suite, run->packs, &run->dedup, &run->dedup_fresh, err)))
 		return rc;
 	fetch.packs = run->packs;
@@ -195,12 +196,21 @@ settle_opening(struct tk_backup *run, struct tk_err *err)
 	return rc;
 }
 
+static enum tk_rc
+heed_damage(struct tk_backup *run, struct tk_err *err)
+{
+	if (!tk_damaged_any_new(&run->damaged))
+		return TK_OK;
+	run->read_anew = true;
+	return forget_dedup(run, err);
+}
+
 enum tk_rc
 tk_run_settle_past(struct tk_backup *run, struct tk_err *err)
 {
 	enum tk_rc rc;
 
-	if ((rc = settle_points(run, err)) || (rc = settle_opening(run, err)))
+	if ((rc = settle_points(run, err)) || (rc = settle_opening(run, err)) || (rc = heed_damage(run, err)))
 		return rc;
 	return tk_run_adopt_leftovers(run, err);
 }
@@ -292,32 +302,46 @@ choose_base(struct tk_backup *run, const struct tk_head *stored, struct tk_head 
 	return forget_dedup(run, err);
 }
 
+/* The catalog's current point is to be `base`. What no site has any more is no reason to have no backups from now on: without it all files are read. */
+static enum tk_rc
+settle_current(struct tk_backup *run, const struct tk_head *base, struct tk_err *err)
+{
+	enum tk_rc rc = tk_catalog_current(run->catalog, &run->current, err);
+
+	if (rc && rc != TK_ENOENT && rc != TK_ECORRUPT)
+		return rc;
+	run->has_current = !rc && !run->distrust_catalog && base->epoch && memcmp(&run->current.at, base, sizeof(*base)) == 0;
+	if (!base->epoch || run->has_current)
+		return TK_OK;
+	run->result->rebuilt = true;
+	tk_log_event(run->opts->log, TK_LOG_INFO, "rebuild", "sequence=%llu", (unsigned long long)base->sequence);
+	rc = tk_rebuild_catalog(run->fetch, run->catalog, run->packs, &run->opts->domain, run->keys, base, err);
+	if (tk_rebuild_is_gone(rc)) {
+		tk_log_event(run->opts->log, TK_LOG_WARN, "read-anew", "reason=\"%s\"", err->text);
+		return TK_OK;
+	}
+	if (rc || (rc = tk_catalog_current(run->catalog, &run->current, err)))
+		return tk_err_context(err, rc, "rebuilding the local state from the sites");
+	run->has_current = true;
+	return TK_OK;
+}
+
 enum tk_rc
 tk_run_settle_catalog(struct tk_backup *run, struct tk_err *err)
 {
 	struct tk_head stored, base;
-	bool fits;
 	enum tk_rc rc;
 
 	if ((rc = newest_stored(run, &stored, err)) || (rc = choose_base(run, &stored, &base, err)))
 		return rc;
 	/* One that was stored, so that sites can show it. */
 	run->verdict.last = stored;
-	rc = tk_catalog_current(run->catalog, &run->current, err);
-	if (rc && rc != TK_ENOENT && rc != TK_ECORRUPT)
+	if (run->read_anew)
+		tk_log_event(run->opts->log, TK_LOG_WARN, "read-anew", "reason=\"what the point before rests on is damaged\"");
+	else if ((rc = settle_current(run, &base, err)))
 		return rc;
-	fits = !rc && !run->distrust_catalog && base.epoch && memcmp(&run->current.at, &base, sizeof(base)) == 0;
-	if (base.epoch && !fits) {
-		run->result->rebuilt = true;
-		tk_log_event(run->opts->log, TK_LOG_INFO, "rebuild", "sequence=%llu", (unsigned long long)base.sequence);
-		if ((rc = tk_rebuild_catalog(run->fetch, run->catalog, run->packs, &run->opts->domain, run->keys, &base, err)) ||
-		    (rc = tk_catalog_current(run->catalog, &run->current, err)))
-			return tk_err_context(err, rc, "rebuilding the local state from the sites");
-		fits = true;
-	}
-	run->has_current = fits;
 	if (base.epoch && run->dedup_fresh &&
-	    (rc = tk_rebuild_dedup(run->fetch, run->dedup, run->packs, &run->opts->domain, &base, err)))
+	    (rc = tk_rebuild_dedup(run->fetch, run->dedup, run->packs, &run->opts->domain, &base, &run->damaged, err)))
 		return tk_err_context(err, rc, "rebuilding the index of chunks from the sites");
 	return TK_OK;
 }

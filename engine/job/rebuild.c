@@ -160,32 +160,48 @@ tk_rebuild_dedup_pack(struct tk_fetch *fetch, struct tk_dedup *dedup, uint32_t p
 	return rc;
 }
 
+/* What a site dropped, or damaged, is not there to be built on. */
+bool
+tk_rebuild_is_gone(enum tk_rc rc)
+{
+	return rc == TK_EMISSING || rc == TK_ENOENT || rc == TK_ECORRUPT;
+}
+
+static enum tk_rc
+add_packs_of(struct tk_fetch *fetch, struct tk_dedup *dedup, struct tk_packtab *packs, const struct tk_point *point, const struct tk_damaged *damaged,
+	     struct tk_err *err)
+{
+	enum tk_rc rc = TK_OK;
+
+	for (size_t i = 0; i < point->pack_count && !rc; i++) {
+		uint32_t number;
+
+		if (tk_damaged_has(damaged, &point->packs[i].name))
+			continue;
+		if (!(rc = tk_packtab_intern(packs, &point->packs[i].name, &number, err)))
+			rc = tk_rebuild_dedup_pack(fetch, dedup, number, err);
+		if (tk_rebuild_is_gone(rc))
+			rc = TK_OK;
+	}
+	return rc;
+}
+
 enum tk_rc
 tk_rebuild_dedup(struct tk_fetch *fetch, struct tk_dedup *dedup, struct tk_packtab *packs, const struct tk_id *domain, const struct tk_head *at,
-		 struct tk_err *err)
+		 const struct tk_damaged *damaged, struct tk_err *err)
 {
 	TK_AUTO(tk_buf_release) struct tk_buf record = {0};
 	struct tk_store_point *points = NULL;
 	size_t count = 0;
 	enum tk_rc rc = tk_fetch_list_points(fetch, SIZE_MAX, domain, &points, &count, err);
 
-	for (size_t i = 0; i < count && !rc; i++) {
+	for (size_t i = 0; i < count && !rc && tk_head_compare(&points[i].at, at) <= 0; i++) {
 		struct tk_point point = {0};
 
-		if (tk_head_compare(&points[i].at, at) > 0)
-			break;
-		if ((rc = get_record(fetch, domain, &points[i].at, &record, err)) ||
-		    (rc = tk_point_decode(record.data, record.len_bytes, &point, err)))
-			break;
-		for (size_t k = 0; k < point.pack_count && !rc; k++) {
-			uint32_t number;
-
-			if (!(rc = tk_packtab_intern(packs, &point.packs[k].name, &number, err)))
-				rc = tk_rebuild_dedup_pack(fetch, dedup, number, err);
-			/* What a site dropped, or damaged, is not there to be built on. */
-			if (rc == TK_EMISSING || rc == TK_ENOENT || rc == TK_ECORRUPT)
-				rc = TK_OK;
-		}
+		if (!(rc = get_record(fetch, domain, &points[i].at, &record, err)) && !(rc = tk_point_decode(record.data, record.len_bytes, &point, err)))
+			rc = add_packs_of(fetch, dedup, packs, &point, damaged, err);
+		if (tk_rebuild_is_gone(rc))
+			rc = TK_OK;
 		tk_point_release(&point);
 	}
 	free(points);

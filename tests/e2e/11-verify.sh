@@ -122,6 +122,18 @@ while read -r pack; do
 done <"$T/hurt"
 expect 0 twinkeep verify --data --site one
 
+# --- what verify found is stored anew by the next backup, also for a site that is the only one: its point needs nothing of it
+expect 0 twinkeep init --home "$T/home1" --site only="dir:$T/only" --dataset data="$T/src"
+expect 0 twinkeep backup --home "$T/home1"
+find "$T/only/packs" -type f -size +1000k -delete
+expect 5 twinkeep verify --home "$T/home1"
+out_has "the next backup stores anew"
+expect 0 twinkeep backup --home "$T/home1"
+expect 0 twinkeep restore data --home "$T/home1" --target "$T/back1" --strip
+diff -r "$T/src" "$T/back1" || fail "the point after the damage is another tree"
+expect 0 twinkeep backup --home "$T/home1" --json
+json_is read_bytes 0
+
 # --- silence is not health
 mv "$T/two" "$T/two.off"
 expect 7 twinkeep verify --json

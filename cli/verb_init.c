@@ -194,8 +194,11 @@ read_options(struct init *init, struct tk_err *err)
 			return rc;
 	init->conf.sites = init->sites;
 	init->conf.site_count = sites->count;
-	if (policy && (rc = tk_config_policy_file(policy, &init->policy_path, &init->policy_name, err)))
+	if (policy && (rc = tk_config_policy_file(policy, &init->policy_path, &init->policy_name, err))) {
+		if (rc == TK_ENOENT)
+			err->rc = rc = TK_EUSAGE;
 		return rc;
+	}
 	init->conf.policy_name = init->policy_name;
 	(void)gethostname(init->source, sizeof(init->source) - 1);
 	if (!tk_name_is_valid(init->source))

@@ -7,6 +7,7 @@
 #include "cli/reading.h"
 #include "cli/verbs.h"
 #include "engine/base/clock.h"
+#include "engine/base/hex.h"
 #include "engine/catalog/journal.h"
 #include "engine/job/restore.h"
 
@@ -116,7 +117,7 @@ tell_not_applied(struct tk_output *out, const struct tk_not_applied *counts)
 }
 
 static void
-tell(const struct restoring *restoring)
+tell(const struct restoring *restoring, enum tk_rc rc)
 {
 	const struct tk_restore_result *result = &restoring->result;
 	const struct tk_reading *reading = &restoring->reading;
@@ -124,10 +125,11 @@ tell(const struct restoring *restoring)
 	const struct tk_head *at = &restoring->opened.point.at;
 	uint64_t fetched = tk_fetch_bytes(reading->fetch);
 	int64_t elapsed_ns = tk_clock_mono_ns() - restoring->began_ns;
-	char size[TK_FORMAT_MAX], got[TK_FORMAT_MAX], took[TK_FORMAT_MAX];
+	char size[TK_FORMAT_MAX], got[TK_FORMAT_MAX], took[TK_FORMAT_MAX], when[TK_FORMAT_MAX], id[17];
 
 	tk_out_set(out, "dataset", tk_json_text(reading->dataset->name));
 	tk_out_set(out, "point", tk_json_digest(&at->point));
+	tk_out_set(out, "created", tk_json_time(restoring->opened.body.scan_end_ns));
 	tk_out_set(out, "files_restored", json_integer((json_int_t)result->files_restored));
 	tk_out_set(out, "restored_bytes", json_integer((json_int_t)result->restored_bytes));
 	tk_out_set(out, "fetched_bytes", json_integer((json_int_t)fetched));
@@ -139,10 +141,12 @@ tell(const struct restoring *restoring)
 	tk_out_set(out, "head_confirmed_by", tk_reading_holders(reading, restoring->opened.index));
 	tk_out_set(out, "sites_used", sites_used(reading));
 	tk_out_set(out, "elapsed_seconds", json_real((double)elapsed_ns / 1e9));
-	/* Standard output carries the archive. */
-	if (tk_cli_flag(restoring->cli, TK_OPT_TAR))
+	/* Standard output carries the archive; of a run that restored nothing, its error says all. */
+	if (tk_cli_flag(restoring->cli, TK_OPT_TAR) || (rc && result->files_restored == 0))
 		return;
-	tk_out_text(out, "%llu files, %s restored in %s; %s fetched: %s\n", (unsigned long long)result->files_restored,
+	tk_hex_encode(at->point.b, 8, id);
+	tk_out_text(out, "point %s of %s: %llu files, %s restored in %s; %s fetched: %s\n", id,
+		    tk_format_time(restoring->opened.body.scan_end_ns, when), (unsigned long long)result->files_restored,
 		    tk_format_size(result->restored_bytes, size), tk_format_duration(elapsed_ns / 1000000, took), tk_format_size(fetched, got),
 		    result->verified ? "verified, every digest matches" : "NOT verified");
 	tell_not_applied(out, &result->not_applied);
@@ -161,7 +165,7 @@ tk_verb_restore(const struct tk_cli *cli)
 	rc = restore_all(&restoring, &err);
 	tk_fault_list_tell(&restoring.faults);
 	if (restoring.opened.point.at.epoch > 0)
-		tell(&restoring);
+		tell(&restoring, rc);
 	if (rc) {
 		status = tk_out_fail(cli->out, &err);
 	} else if (restoring.result.faults > 0) {

@@ -33,6 +33,9 @@ if [ "$(id -u)" = 0 ]; then
 	err_is "twinkeep: making the directory $T/theirs: Permission denied: run it as a user who may"
 fi
 
+expect 2 twinkeep init --site a="dir:$T/va" --dataset d="$T/data" --policy nope
+err_has "there is no policy file nope; name a file, or one from "
+
 # --- sites that know nothing yet are no fault
 expect 0 twinkeep init --site a="dir:$T/va" --site b="dir:$T/vb" --dataset d="$T/data"
 expect 0 twinkeep site list --json
@@ -56,8 +59,15 @@ expect 9 twinkeepd --home "$T/site" --foreground
 expect 0 twinkeep backup -n
 out_has "A rehearsal: nothing was stored or sent."
 
-# --- a site that was left out is named, and counted
+# --- a restore says of which point; one that restored nothing only why
 expect 0 twinkeep backup
+expect 0 twinkeep restore d --strip --target "$T/back"
+grep -qE '^point [0-9a-f]{16} of 20[0-9-]+T[0-9:]+\+00:00: 1 files, 4 B restored in ' "$T/out" || fail "it does not name the point"
+expect 1 twinkeep restore d --target "$T/pass"
+err_is "twinkeep: making the directory $T/pass: Not a directory: choose another name, or remove what is there"
+[ ! -s "$T/out" ] || fail "it tells of files all the same"
+
+# --- a site that was left out is named, and counted
 expect 4 twinkeep backup --site a
 err_is "twinkeep: site b does not hold the point: it was left out; run it without --site"
 out_has "held by 1 of 2 sites; ack rule all-local NOT met"

@@ -53,7 +53,7 @@ tk_daemon_config(const char *home, struct tk_config **out, struct tk_err *err)
 	if (rc)
 		return rc;
 	if (!config->daemon.present)
-		return tk_err_set(err, TK_ECONFIG, "%s: no daemon section; write daemon { listen = {\"[::]:7443\"} vault = \"/path\" }",
+		return tk_err_set(err, TK_ECONFIG, "%s: no daemon section; write daemon { listen = {\":7443\"} vault = \"/path\" }",
 				  config->files.count ? config->files.items[0] : path);
 	*out = config;
 	config = NULL;

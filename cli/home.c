@@ -214,7 +214,7 @@ tk_home_dataset(struct tk_home *home, const char *text, const struct tk_config_d
 		return rc;
 	*point = at ? at + 1 : NULL;
 	if (!(*dataset)->has_domain_id)
-		return tk_err_set(err, TK_ECONFIG, "dataset %s has no id: run `twinkeep init`, or give it the id it was made with", (*dataset)->name);
+		return tk_err_set(err, TK_ECONFIG, "dataset %s has no id and so no keys, which only `twinkeep init` makes; give it the id it was made with, make another home for it, or add its paths to a dataset that there is", (*dataset)->name);
 	memcpy(domain->b, (*dataset)->domain_id, sizeof(domain->b));
 	return TK_OK;
 }

@@ -38,7 +38,7 @@ const struct tk_option tk_options[TK_OPT_COUNT] = {
 		"Read the new passphrase from the first line of FILE; --passphrase-file is for the one that there is."},
 	[TK_OPT_OUTPUT] = {"output", 0, "FILE", NULL, false, false, "Where to write it; default NAME.invite in the home."},
 	[TK_OPT_LISTEN] = {"listen", 0, "ADDRESS:PORT", NULL, true, false,
-		"Where the site's daemon listens: [::1]:7443 for IPv6, port 0 for any; may be repeated; default [::]:7443."},
+		"Where the site's daemon listens: [::1]:7443 for IPv6, port 0 for any; may be repeated; default :7443, which is every address, IPv4 and IPv6."},
 	[TK_OPT_FORCE] = {"force", 0, NULL, NULL, false, false, "Do it although something speaks against it; what does is told."},
 	[TK_OPT_VAULT] = {"vault", 0, "DIR", NULL, false, false, "Where the site stores; default vault in its home."},
 };
@@ -106,7 +106,8 @@ const struct tk_verb tk_verbs[] = {
 		"receipt it gave.", 0, 0, 0, 0, false, tk_verb_site_list},
 	{"site invite", "NAME", "let a twinkeepd join as a site",
 		"Makes the key and the certificate of the site, and writes an invitation that holds them: for \"twinkeep site enrol\" on the site's machine. "
-		"Needs the passphrase. Send it over a safe channel, and delete it after use.",
+		"Needs the passphrase. Send it over a safe channel, and delete it after use.\n\n"
+		"For a site in a directory (dir:) that was added to the configuration, it makes the vault there, and no invitation.",
 		BIT(OUTPUT), 0, 1, 1, false, tk_verb_site_invite},
 	{"site enrol", "NAME INVITATION", "make a site from an invitation",
 		"Run on the site's machine: makes the home of a twinkeepd and its vault, or lets one more source into a home that is there.",

@@ -42,7 +42,7 @@ static const char usage_text[] =
 	"  --home DIR       the home; default TWINKEEP_HOME or " TK_HOME_DEFAULT "\n"
 	"  --foreground     stay, and log to standard error instead of twinkeepd.log in the home\n"
 	"  --invite FILE    the invitation; delete it afterwards, it holds a private key\n"
-	"  --listen A:P     where to listen; [::1]:7443 for IPv6, port 0 for any; may be repeated; default [::]:7443\n"
+	"  --listen A:P     where to listen; [::1]:7443 for IPv6, port 0 for any; may be repeated; default :7443, every address\n"
 	"  --vault DIR      where to store; default vault in the home\n"
 	"  -v, -q           log more, log less\n"
 	"  --help, --version\n";
@@ -151,7 +151,7 @@ need_invite(const struct args *args, struct tk_invite *invite, struct tk_err *er
 static enum tk_rc
 command_init(const struct args *args, struct tk_err *err)
 {
-	static const char *const default_listen[] = {"[::]:7443"};
+	static const char *const default_listen[] = {":7443"};
 	struct tk_address address;
 	struct tk_invite invite = {0};
 	char *vault = NULL;

@@ -10,6 +10,7 @@
 #include "engine/catalog/journal.h"
 #include "engine/crypto/hash.h"
 #include "engine/crypto/sign.h"
+#include "engine/vault/vault.h"
 #include "transport/enrol.h"
 
 #define CERT_YEARS 20
@@ -189,6 +190,22 @@ make_invitation(struct tk_home *home, const char *name, const char *path, struct
 	return tk_invite_make_file(&request, path, err);
 }
 
+/* A directory needs no invitation, only a vault. No backup makes one by itself: what looks empty may be a disk that is not mounted. */
+static enum tk_rc
+make_vault(const struct tk_cli *cli, const struct tk_config_site *site, struct tk_err *err)
+{
+	enum tk_rc rc = tk_vault_create(site->url.path, site->name, err);
+
+	if (rc == TK_EEXIST && !err->sys_errno)
+		return tk_err_set(err, TK_EUSAGE, "site %s has its vault in %s; it is used as it is, and needs no invitation", site->name, site->url.path);
+	if (rc)
+		return tk_err_context(err, rc, "site %s", site->name);
+	tk_out_set(cli->out, "site", tk_json_text(site->name));
+	tk_out_set(cli->out, "vault", tk_json_text(site->url.path));
+	tk_out_text(cli->out, "The vault of site %s is made in %s: the next backup brings it what it lacks.\n", site->name, site->url.path);
+	return TK_OK;
+}
+
 static enum tk_rc
 invite(const struct tk_cli *cli, struct tk_home *home, struct tk_err *err)
 {
@@ -199,7 +216,7 @@ invite(const struct tk_cli *cli, struct tk_home *home, struct tk_err *err)
 	if ((rc = tk_home_open(cli, home, err)) || (rc = tk_home_find_site(home, tk_cli_operand(cli, 0), &site, err)))
 		return rc;
 	if (site->url.kind == TK_SITE_DIR)
-		return tk_err_set(err, TK_EUSAGE, "site %s is a directory: it is used as it is, and needs no invitation", site->name);
+		return make_vault(cli, site, err);
 	if ((rc = output_path(cli, home, site->name, path, err)) || (rc = tk_home_unlock_passphrase(home, err)) ||
 	    (rc = make_invitation(home, site->name, path, err)))
 		return rc;

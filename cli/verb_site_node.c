@@ -17,7 +17,7 @@
 #include "transport/address.h"
 #include "transport/enrol.h"
 
-#define LISTEN_DEFAULT "[::]:7443"
+#define LISTEN_DEFAULT ":7443"
 #define PID_TEXT_MAX 32
 #define COMM_MAX 64
 #define DAEMON_COMM "twinkeepd\n"

@@ -126,8 +126,8 @@ const struct tk_config_key tk_config_key_table[] = {
 	POLICY("io_class", io_class, "normal|best-effort|idle", TK_KEY_CHOICE, "normal", 0, 0,
 		"The disk priority of a run."),
 
-	DAEMON("listen", listen, "list of addresses", TK_KEY_LIST, "[::]:7443", 0, 0,
-		"Where twinkeepd listens: \"host:port\", an IPv6 address in brackets."),
+	DAEMON("listen", listen, "list of addresses", TK_KEY_LIST, ":7443", 0, 0,
+		"Where twinkeepd listens: \"host:port\", an IPv6 address in brackets; \":port\" is every address, IPv4 and IPv6."),
 	DAEMON("vault", vault, "directory", TK_KEY_DIR, NULL, 0, 0,
 		"The directory of the vault."),
 	DAEMON("max_clients", max_clients, "number", TK_KEY_NUMBER, "64", 1, 10000,

@@ -50,6 +50,7 @@ err_is "twinkeepd: there is no home $T/nowhere; make one with \`twinkeep site en
 expect 0 twinkeep init --home "$T/other" --site t=tk://127.0.0.1:7 --dataset d="$T/data"
 expect 0 twinkeep site invite t --home "$T/other"
 expect 0 twinkeep site enrol t "$T/other/t.invite" --home "$T/site" --listen 127.0.0.1:0
+grep -q '"127.0.0.1:0"' "$T/site/twinkeepd.conf" || fail "the site listens elsewhere"
 expect 0 twinkeepd --home "$T/site"
 expect 9 twinkeepd --home "$T/site"
 err_is "twinkeepd: vault $T/site/vault: lock is held by process $(cat "$T/site/twinkeepd.pid"): wait until the other run has ended"
@@ -81,6 +82,32 @@ err_is "twinkeep: site b does not hold the point: vault $T/vb: no vault: No such
 expect 4 twinkeep status
 out_has "ALARM backup: the last run ended with exit status 4: 1 files, 0 B stored, ack rule not met"
 mv "$T/gone/vb" "$T/vb"
+
+# --- a directory that becomes a site later gets its vault by a word, never by a backup, and then all points
+cat >>"$T/home/twinkeep.conf" <<END
+site c { url = "dir:$T/vc" local = true }
+END
+expect 4 twinkeep backup
+err_has "site c does not hold the point"
+[ ! -e "$T/vc" ] || fail "a backup made a vault"
+expect 0 twinkeep site invite c
+out_is "The vault of site c is made in $T/vc: the next backup brings it what it lacks."
+expect 0 twinkeep backup
+points=$(twinkeep list --json | grep -c '"epoch"')
+[ "$(twinkeep list --json --site c | grep -c '"epoch"')" = "$points" ] || fail "site c lacks points"
+expect 0 twinkeep restore d --strip --target "$T/from-c" --site c
+cmp "$T/data/file" "$T/from-c/file"
+expect 0 twinkeep recover --home "$T/new" --site "dir:$T/vc"
+rm -rf "$T/new"
+expect 2 twinkeep site invite c
+err_is "twinkeep: site c has its vault in $T/vc; it is used as it is, and needs no invitation"
+
+# --- a dataset that nobody made keys for
+cp "$T/home/twinkeep.conf" "$T/conf"
+echo "dataset e { paths = \"$T/data\" }" >>"$T/home/twinkeep.conf"
+expect 2 twinkeep backup e
+err_has "dataset e has no id and so no keys, which only \`twinkeep init\` makes; "
+mv "$T/conf" "$T/home/twinkeep.conf"
 
 # --- a run that lost its state, and finds a site that missed points, has nothing to complain of
 rm -rf "$T/home/state"

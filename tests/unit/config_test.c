@@ -314,7 +314,7 @@ a_site_has_a_daemon_section_and_needs_no_dataset(void **state)
 		fail_msg("%s", err.text);
 	assert_true(cfg->daemon.present);
 	assert_string_equal(cfg->daemon.vault, "/srv/vault");
-	assert_string_equal(cfg->daemon.listen.items[0], "[::]:7443");
+	assert_string_equal(cfg->daemon.listen.items[0], ":7443");
 	assert_int_equal(cfg->daemon.keep.last, 9);
 	assert_int_equal(cfg->daemon.keep.weekly, 8);
 }

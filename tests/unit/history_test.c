@@ -364,7 +364,8 @@ every_version_of_any_history_comes_back(void **state)
 		round = left < most ? left : most;
 		copied_bytes += run_round(state, seed++, round);
 	}
-	assert_true(versions < SETTINGS * ROUND_VERSIONS || copied_bytes > 0);
+	/* Some of the settings make deltas. */
+	assert_true(versions / most < SETTINGS || copied_bytes > 0);
 }
 
 /* Real limits, and files that reach over them: one of two segments, most of it a hole. */

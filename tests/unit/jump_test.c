@@ -58,7 +58,7 @@ points_stay_in_order_whatever_the_clock_says(void **state)
 static void
 after_a_jump_files_are_read_once_and_then_believed_again(void **state)
 {
-	static const char *const clocks[] = {"-" YEAR_S, YEAR_S, "0"};
+	static const char *const clocks[] = {("-" YEAR_S), YEAR_S, "0"};
 	struct job_box *box = *state;
 	struct dice dice = {2};
 

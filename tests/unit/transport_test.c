@@ -270,6 +270,29 @@ sites_listen_on_ipv6_too(void **state)
 }
 
 static void
+a_port_alone_is_every_address_of_ipv4_and_ipv6(void **state)
+{
+	const struct tk_address any = {.host = ""};
+	int fds[4], families = 0;
+	unsigned count = 0;
+
+	(void)state;
+	if (access("/proc/net/if_inet6", F_OK) != 0)
+		skip();
+	assert_int_equal(tk_address_listen(&any, fds, &count, 4, NULL), TK_OK);
+	assert_int_equal(count, 2);
+	for (unsigned i = 0; i < count; i++) {
+		struct sockaddr_storage where;
+		socklen_t len = sizeof(where);
+
+		assert_int_equal(getsockname(fds[i], (struct sockaddr *)&where, &len), 0);
+		families |= where.ss_family == AF_INET ? 1 : where.ss_family == AF_INET6 ? 2 : 0;
+		close(fds[i]);
+	}
+	assert_int_equal(families, 3);
+}
+
+static void
 addresses_are_read_in_the_forms_people_write(void **state)
 {
 	struct tk_address address;
@@ -304,6 +327,7 @@ main(void)
 		OVER_NET(votes_and_grants_go_over_the_wire),
 		OVER_NET(a_reload_keeps_sessions_and_a_revocation_ends_them),
 		OVER_NET(sites_listen_on_ipv6_too),
+		cmocka_unit_test(a_port_alone_is_every_address_of_ipv4_and_ipv6),
 		cmocka_unit_test(addresses_are_read_in_the_forms_people_write),
 	};
 

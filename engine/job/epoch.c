@@ -209,7 +209,8 @@ collect_votes(const struct tk_epoch_opts *opts, struct tk_epoch *epoch, bool *vo
 	struct tk_err why;
 	enum tk_rc rc = TK_OK;
 
-	(void)tk_err_set(&why, TK_EUNREACH, "no site answers");
+	/* What stands if all that were asked voted. */
+	(void)tk_err_set(&why, TK_EUNREACH, "the others were not asked; run it for all sites, without --site");
 	memset(&epoch->parent, 0, sizeof(epoch->parent));
 	for (size_t i = 0; i < opts->site_count && !rc; i++) {
 		struct tk_site_report report;
@@ -236,7 +237,7 @@ collect_votes(const struct tk_epoch_opts *opts, struct tk_epoch *epoch, bool *vo
 	if (!tk_voters_suffice(opts->voters, opts->handles, voted, opts->site_count))
 		return tk_err_set(err, why.rc == TK_EFENCED ? TK_EFENCED : TK_EUNREACH,
 				  "this home has no journal of its own and needs a new epoch, for which %zu of %zu sites voted, too few: %s", votes,
-				  opts->site_count, why.text);
+				  opts->voters->count, why.text);
 	history.voted = voted;
 	history.heads = heads;
 	if ((rc = tk_history_check(&history, &epoch->parent, err)))

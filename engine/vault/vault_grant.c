@@ -38,7 +38,8 @@ tk_vgrant_store(struct tk_vault *vault, const struct tk_grant *grant, const void
 	return tk_vfile_put(vault->root_fd, path, record, len_bytes, "grant", err);
 }
 
-/* The key that writes the epoch which is promised now. Epoch 1 may have come without its grant: the genesis record names its writer. */
+/* The key that writes the epoch which is promised now. Epoch 1 may have come without its grant: the genesis record names its writer. That holds, too,
+ * for a site that has promised nothing: it could be asked for epoch 1 first, so that a renewal straight away gives nobody more than he has. */
 static enum tk_rc
 present_writer(struct tk_vault *vault, const struct tk_vdomain *domain, uint8_t key[TK_KEY_BYTES], struct tk_err *err)
 {
@@ -47,7 +48,7 @@ present_writer(struct tk_vault *vault, const struct tk_vdomain *domain, uint8_t 
 
 	if (!rc)
 		memcpy(key, grant.writer_key, TK_KEY_BYTES);
-	if (rc == TK_ENOENT && domain->promised_epoch == 1) {
+	if (rc == TK_ENOENT && domain->promised_epoch <= 1) {
 		memcpy(key, domain->genesis.writer_key, TK_KEY_BYTES);
 		rc = TK_OK;
 	}
@@ -65,7 +66,7 @@ tk_vgrant_allowed(struct tk_vault *vault, const struct tk_vdomain *domain, const
 		return TK_OK;
 	/* A renewal: the writer of the epoch that stands opens a later one for itself. Key and number decide: a site that missed the epochs
 	 * in between holds an older grant than the parent. */
-	if (domain->promised_epoch > 0 && grant->epoch > domain->promised_epoch &&
+	if (grant->epoch > domain->promised_epoch &&
 	    memcmp(grant->writer_key, grant->signer_key, TK_KEY_BYTES) == 0 && present_writer(vault, domain, writer, NULL) == TK_OK &&
 	    memcmp(writer, grant->signer_key, TK_KEY_BYTES) == 0)
 		return TK_OK;

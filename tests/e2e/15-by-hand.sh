@@ -60,6 +60,10 @@ expect 9 twinkeepd --home "$T/site" --foreground
 expect 0 twinkeep backup -n
 out_has "A rehearsal: nothing was stored or sent."
 
+# --- a first run that does not ask enough sites to begin
+expect 7 twinkeep backup --site a
+err_is "twinkeep: this home has no journal of its own and needs a new epoch, for which 1 of 2 sites voted, too few: the others were not asked; run it for all sites, without --site"
+
 # --- a restore says of which point; one that restored nothing only why
 expect 0 twinkeep backup
 expect 0 twinkeep restore d --strip --target "$T/back"
@@ -113,5 +117,5 @@ mv "$T/conf" "$T/home/twinkeep.conf"
 rm -rf "$T/home/state"
 expect 0 twinkeep backup
 [ ! -s "$T/err" ] || fail "standard error is not empty"
-out_has "This home had no journal of d: it won epoch 2."
+out_has "This home had no journal of d: it won epoch 3."
 echo ok

@@ -249,6 +249,23 @@ a_writer_renews_its_own_epoch_and_nobody_else_does(void **state)
 	tk_buf_release(&record);
 }
 
+/* A first run that too few sites answered leaves one with epoch 1 promised and one with nothing: both must take the next. */
+static void
+a_site_that_promised_nothing_knows_the_writer_from_the_genesis(void **state)
+{
+	struct vault_box *box = *state;
+	struct tk_grant stolen = {0}, renewal = {0};
+	uint8_t thief[TK_KEY_BYTES] = {42};
+	struct tk_buf record = {0};
+
+	make_grant(box, 2, thief, &stolen, &record);
+	assert_int_equal(vote(box, &record, NULL), TK_EDENIED);
+	tk_buf_clear(&record);
+	make_grant(box, 2, box->ring.writer_seed, &renewal, &record);
+	assert_int_equal(vote(box, &record, NULL), TK_OK);
+	tk_buf_release(&record);
+}
+
 static void
 a_new_writer_takes_over_with_its_own_key(void **state)
 {
@@ -304,6 +321,7 @@ main(void)
 		IN_BOX(an_epoch_is_not_opened_by_votes_that_do_not_hold),
 		IN_BOX(a_voted_grant_still_wants_the_opening_in_its_first_point),
 		IN_BOX(a_writer_renews_its_own_epoch_and_nobody_else_does),
+		IN_BOX(a_site_that_promised_nothing_knows_the_writer_from_the_genesis),
 		IN_BOX(a_new_writer_takes_over_with_its_own_key),
 		IN_BOX(a_damaged_vote_fences_everyone),
 	};

@@ -238,8 +238,10 @@ static enum tk_rc
 open_serving(struct tk_vault *vault, struct tk_err *err)
 {
 	uint64_t counter;
-	enum tk_rc rc = read_identity(vault, err);
+	enum tk_rc rc = read_incarnation(vault, err);
 
+	if (!rc)
+		rc = read_identity(vault, err);
 	if (!rc)
 		rc = tk_lock_file(vault->root_fd, "lock", &vault->lock_fd, err);
 	/* A killed process may have left names here that are seen, but not durable. */
@@ -260,6 +262,19 @@ open_serving(struct tk_vault *vault, struct tk_err *err)
 	return rc;
 }
 
+/* A reader signs nothing and promises nothing: a vault whose secrets or incarnation are lost gives its points back all the same. */
+static enum tk_rc
+open_reading(struct tk_vault *vault, struct tk_err *err)
+{
+	struct tk_err why;
+
+	if (read_incarnation(vault, &why))
+		tk_log_event(vault->log, TK_LOG_WARN, "vault-without-incarnation", "vault=%s error=%s", vault->path, why.text);
+	if (read_identity(vault, NULL))
+		tk_log_event(vault->log, TK_LOG_WARN, "vault-without-identity", "vault=%s", vault->path);
+	return tk_dir_driver_new(vault->root_fd, false, &vault->driver, err);
+}
+
 static enum tk_rc
 open_all(struct tk_vault *vault, struct tk_err *err)
 {
@@ -269,17 +284,10 @@ open_all(struct tk_vault *vault, struct tk_err *err)
 	if (vault->root_fd < 0)
 		return tk_err_errno(err, TK_EIO, "no vault");
 	rc = read_vault_file(vault, err);
-	if (!rc)
-		rc = read_incarnation(vault, err);
 	if (rc)
 		return rc;
 	vault->behind = faccessat(vault->root_fd, "behind", F_OK, 0) == 0;
-	if (vault->mode == TK_VAULT_SERVE)
-		return open_serving(vault, err);
-	/* A reader signs nothing: a copy of a vault without its secrets is as good. */
-	if (read_identity(vault, NULL))
-		tk_log_event(vault->log, TK_LOG_WARN, "vault-without-identity", "vault=%s", vault->path);
-	return tk_dir_driver_new(vault->root_fd, false, &vault->driver, err);
+	return vault->mode == TK_VAULT_SERVE ? open_serving(vault, err) : open_reading(vault, err);
 }
 
 static enum tk_rc

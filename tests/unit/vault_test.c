@@ -49,6 +49,31 @@ the_identity_is_for_its_owner_only(void **state)
 }
 
 static void
+a_vault_that_lost_its_incarnation_is_read_and_does_not_serve(void **state)
+{
+	static const char *const damage[] = {": >\"$1/incarnation\"", "echo 0123 >\"$1/incarnation\"", "rm \"$1/incarnation\"", "rm \"$1/identity\""};
+	struct vault_box *box = *state;
+	struct tk_receipt receipt;
+	struct tk_head at;
+
+	publish_small(box, 1, &at, &receipt);
+	box_close(box);
+	for (size_t i = 0; i < sizeof(damage) / sizeof(damage[0]); i++) {
+		struct tk_store_point *points = NULL;
+		struct tk_vault *reader = NULL;
+		size_t count = 0;
+
+		box_shell(box, damage[i]);
+		assert_int_not_equal(tk_vault_open(box->path, TK_VAULT_SERVE, NULL, &box->vault, NULL), TK_OK);
+		assert_int_equal(tk_vault_open(box->path, TK_VAULT_READ, NULL, &reader, NULL), TK_OK);
+		assert_int_equal(tk_vault_list_points(reader, &box->domain, &points, &count, NULL), TK_OK);
+		assert_int_equal(count, 1);
+		free(points);
+		tk_vault_close(reader);
+	}
+}
+
+static void
 unknown_versions_and_critical_features_are_refused(void **state)
 {
 	struct vault_box *box = *state;
@@ -306,6 +331,7 @@ main(void)
 		IN_BOX(a_vault_is_not_made_over_another),
 		IN_BOX(the_identity_is_for_its_owner_only),
 		IN_BOX(unknown_versions_and_critical_features_are_refused),
+		IN_BOX(a_vault_that_lost_its_incarnation_is_read_and_does_not_serve),
 		IN_BOX(what_a_crash_left_pending_is_swept_at_start),
 		IN_BOX(a_pack_is_had_after_the_flush),
 		IN_BOX(the_same_pack_again_is_harmless_and_heals),

@@ -87,7 +87,7 @@ expect 4 twinkeep status
 out_has "ALARM backup: the last run ended with exit status 4: 1 files, 0 B stored, ack rule not met"
 mv "$T/gone/vb" "$T/vb"
 
-# --- a directory that becomes a site later gets its vault by a word, never by a backup, and then all points
+# --- a directory that becomes a site later gets its vault by a word, never by a backup, and then the points of the epoch
 cat >>"$T/home/twinkeep.conf" <<END
 site c { url = "dir:$T/vc" local = true }
 END
@@ -95,7 +95,7 @@ expect 4 twinkeep backup
 err_has "site c does not hold the point"
 [ ! -e "$T/vc" ] || fail "a backup made a vault"
 expect 0 twinkeep site invite c
-out_is "The vault of site c is made in $T/vc: the next backup brings it what it lacks."
+out_is "The vault of site c is made in $T/vc: points come with the next backup, older ones not always."
 expect 0 twinkeep backup
 points=$(twinkeep list --json | grep -c '"epoch"')
 [ "$(twinkeep list --json --site c | grep -c '"epoch"')" = "$points" ] || fail "site c lacks points"

@@ -127,8 +127,16 @@ named_packs(struct tk_backup *run, struct tk_pack_name **out, size_t *out_count,
 		if (points[i].state == TK_POINT_ABANDONED)
 			continue;
 		tk_buf_clear(&record);
-		if ((rc = tk_journal_get_point(run->journal, &run->opts->domain, &points[i].at, &record, err)) ||
-		    (rc = tk_point_decode(record.data, record.len_bytes, &point, err)))
+		if ((rc = tk_journal_get_point(run->journal, &run->opts->domain, &points[i].at, &record, err)))
+			break;
+		rc = tk_point_decode(record.data, record.len_bytes, &point, err);
+		/* It is of no use to a site either: what it named is treated as what no point names. */
+		if (rc == TK_ECORRUPT || rc == TK_EUNSUPPORTED) {
+			tk_log_event(run->opts->log, TK_LOG_WARN, "journal", "sequence=%llu damaged=\"%s\"", (unsigned long long)points[i].at.sequence, err->text);
+			rc = TK_OK;
+			continue;
+		}
+		if (rc)
 			break;
 		grown = realloc(names, (total + point.pack_count + 1) * sizeof(*names));
 		if (grown) {

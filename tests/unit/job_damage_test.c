@@ -122,6 +122,23 @@ a_site_that_knows_what_it_lost_gets_a_point_without_it(void **state)
 	expect_whole(box);
 }
 
+static void
+a_damaged_record_in_the_journal_stops_no_backup(void **state)
+{
+	struct job_box *box = *state;
+
+	begin(box);
+	job_close(box);
+	/* A run before left a pack, so that the journal is asked which packs are named. */
+	job_shell(box, "f=\"$2/catalog.db\"; at=$(LC_ALL=C grep -abo TWKPOINT \"$f\" | head -1 | cut -d: -f1); "
+		       "printf '\\377\\376' | dd of=\"$f\" bs=1 seek=$((at + 100)) conv=notrunc 2>/dev/null; "
+		       ": >\"$3/spool/$(printf %064d 7).away\"");
+	change(box, "once");
+	expect_whole(box);
+	change(box, "twice");
+	expect_whole(box);
+}
+
 #define IN_BOX(test) cmocka_unit_test_setup_teardown(test, job_setup, job_teardown)
 
 int
@@ -132,6 +149,7 @@ main(void)
 		IN_BOX(blobs_that_verify_found_damaged_are_stored_anew),
 		IN_BOX(a_lost_point_record_stops_no_backup),
 		IN_BOX(a_site_that_knows_what_it_lost_gets_a_point_without_it),
+		IN_BOX(a_damaged_record_in_the_journal_stops_no_backup),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

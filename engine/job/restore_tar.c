@@ -22,8 +22,11 @@ find_link(struct tk_restore *restore, const struct tk_entry *entry, const char *
 	enum tk_rc rc;
 
 	*link_to = NULL;
-	if (!entry->hardlink_group || (rc = tk_restore_claim_group(restore, entry, &claimed, err)) || claimed)
-		return entry->hardlink_group ? rc : TK_OK;
+	if (!entry->hardlink_group)
+		return TK_OK;
+	rc = tk_restore_claim_group(restore, entry, &claimed, err);
+	if (rc || claimed)
+		return rc;
 	row = tk_restore_group(restore, entry->hardlink_group);
 	memset(&first, 0, sizeof(first));
 	first.path = row->path;

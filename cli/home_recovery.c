@@ -216,6 +216,63 @@ open_state_dir(const struct tk_home *home, int *fd, struct tk_err *err)
 	return *fd < 0 ? tk_err_errno(err, TK_EIO, "state directory %s", home->cfg->state_dir) : TK_OK;
 }
 
+/* Is this slot at the site, byte for byte? */
+static enum tk_rc
+has_slot(struct tk_home *home, struct tk_store *store, const struct tk_buf *slot, bool *has, struct tk_err *err)
+{
+	*has = false;
+	for (unsigned i = 0; !*has; i++) {
+		TK_AUTO(tk_buf_release) struct tk_buf held = {0};
+		struct tk_err why;
+		enum tk_rc rc = store->ops->get_slot(store, &home->ring.source, i, &held, &why);
+
+		if (rc == TK_ENOENT)
+			return TK_OK;
+		if (rc && rc != TK_ECORRUPT) {
+			if (err)
+				*err = why;
+			return rc;
+		}
+		*has = !rc && held.len_bytes == slot->len_bytes && memcmp(held.data, slot->data, slot->len_bytes) == 0;
+	}
+	return TK_OK;
+}
+
+static bool
+is_sent(const struct tk_home *home, const char *name)
+{
+	char recovery[300];
+
+	(void)snprintf(recovery, sizeof(recovery), "%.*s.recovery", (int)(strlen(name) - 5), name);
+	return tk_home_is_passphrase_slot(name) && faccessat(home->keys_fd, recovery, F_OK, 0) == 0;
+}
+
+/* What a site was given it may have lost or spoiled since, and it would be missed on the day of a disaster only: every run looks. */
+static enum tk_rc
+has_all(struct tk_home *home, struct tk_store *store, const struct file_list *slots, bool *has, struct tk_err *err)
+{
+	TK_AUTO(tk_buf_release) struct tk_buf sealed = {0};
+	TK_AUTO(file_list_release) struct file_list list = {0};
+	struct tk_err why;
+	enum tk_rc rc;
+
+	*has = true;
+	for (size_t i = 0; i < slots->count && *has; i++)
+		if (is_sent(home, slots->files[i].name) && (rc = has_slot(home, store, &slots->files[i].content, has, err)))
+			return rc;
+	if (!*has)
+		return TK_OK;
+	rc = store->ops->get_config(store, &home->ring.source, &sealed, &why);
+	if (!rc)
+		rc = tk_config_open(&home->ring, sealed.data, sealed.len_bytes, &list.files, &list.count, &why);
+	*has = !rc;
+	if (!rc || rc == TK_ENOENT || rc == TK_ECORRUPT || rc == TK_EKEY || rc == TK_EUNSUPPORTED)
+		return TK_OK;
+	if (err)
+		*err = why;
+	return rc;
+}
+
 enum tk_rc
 tk_home_prepare_site(void *ctx, const struct tk_site *site, struct tk_store *store, struct tk_err *err)
 {
@@ -224,6 +281,7 @@ tk_home_prepare_site(void *ctx, const struct tk_site *site, struct tk_store *sto
 	TK_AUTO(tk_buf_release) struct tk_buf sealed = {0}, known = {0};
 	TK_AUTO(tk_fd_cleanup) int state_fd = -1;
 	char hex[2 * TK_HASH_BYTES + 1], mark[300] = "recovery-data-";
+	bool has = false;
 	enum tk_rc rc;
 
 	(void)strncat(mark, site->name, sizeof(mark) - strlen(mark) - 1);
@@ -231,8 +289,11 @@ tk_home_prepare_site(void *ctx, const struct tk_site *site, struct tk_store *sto
 	    (rc = digest_files(home, &list, &slots, hex, err)) ||
 	    (rc = open_state_dir(home, &state_fd, err)))
 		return rc;
-	if (!tk_read_file_at(state_fd, mark, sizeof(hex), &known, err) && known.len_bytes == strlen(hex) && memcmp(known.data, hex, strlen(hex)) == 0)
-		return TK_OK;
+	if (!tk_read_file_at(state_fd, mark, sizeof(hex), &known, err) && known.len_bytes == strlen(hex) && memcmp(known.data, hex, strlen(hex)) == 0) {
+		if ((rc = has_all(home, store, &slots, &has, err)) || has)
+			return rc;
+		tk_log_event(home->cli->log, TK_LOG_WARN, "recovery-data", "site=%s reason=\"it had lost or damaged what recover needs: it gets it again\"", site->name);
+	}
 	if ((rc = put_slots(home, store, err)) || (rc = drop_removed(home, store, err)) || (rc = tk_config_seal(&home->ring, list.files, list.count, &sealed, err)) ||
 	    (rc = store->ops->put_config(store, sealed.data, sealed.len_bytes, err)))
 		return rc;

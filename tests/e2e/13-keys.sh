@@ -85,6 +85,31 @@ cmp -s "$T/src/a" "$T/r1$T/src/a" || fail "the old point does not restore"
 cmp -s "$T/src/b" "$T/r2$T/src/b" || fail "the new point does not restore"
 expect 0 twinkeep verify --data
 
+# --- what recover needs is looked at with every run: a site that spoiled or lost it gets it again
+turn()
+{
+	python3 -c 'import sys
+with open(sys.argv[1], "r+b") as file:
+    data = bytearray(file.read())
+    data[len(data) // 2] ^= 1
+    file.seek(0)
+    file.write(data)' "$1"
+}
+slot=$(find "$T/one/sources" -path '*/slots/*' ! -name '*.pub')
+config=$(echo "$T"/two/sources/*/config)
+cp "$slot" "$T/slot"
+turn "$slot"
+turn "$config"
+expect 0 twinkeep backup
+err_has "site=one reason=\"it had lost or damaged what recover needs"
+err_has "site=two reason=\"it had lost or damaged what recover needs"
+cmp "$slot" "$T/slot" || fail "the damaged slot was not put right"
+rm "$slot" "$config"
+expect 0 twinkeep backup
+cmp "$slot" "$T/slot" && [ -s "$config" ] || fail "what was lost is not there again"
+expect 0 twinkeep backup
+[ ! -s "$T/err" ] || fail "it is given again although it is there"
+
 # --- an empty machine has all keys, also when a site still has the slot from before the rotation
 cp -a "$T/slots/." "$(dirname "$old")"
 [ "$(slots two)" = 2 ] || fail "the old slot is not back at site two"

@@ -177,15 +177,19 @@ static enum tk_rc
 no_receipt(const struct tk_backup *run, struct tk_err *err)
 {
 	const struct tk_err *why = NULL;
+	bool full = false;
 
 	if (is_cancelled(run))
 		return tk_err_set(err, TK_ECANCELLED, "interrupted; the point is journaled and goes out with the next run");
-	for (size_t i = 0; i < run->opts->site_count; i++)
+	for (size_t i = 0; i < run->opts->site_count; i++) {
+		full |= run->result->sites[i].failure.rc == TK_ENOSPC;
 		if (run->result->sites[i].failure.rc && (!why || run->result->sites[i].failure.rc == TK_EFENCED))
 			why = &run->result->sites[i].failure;
+	}
 	if (why && why->rc == TK_EFENCED)
 		return tk_err_set(err, TK_EFENCED, "no site stored the point: %s", why->text);
-	return tk_err_set(err, TK_EUNREACH, "no site stored the point; it is journaled here and goes out with the next run");
+	/* A site that is full was reached. */
+	return tk_err_set(err, full ? TK_ENOSPC : TK_EUNREACH, "no site stored the point; it is journaled here and goes out with the next run");
 }
 
 /* A receipt counts once its site was asked again, and did not forget it, after all that count with it were given; one that was not asked yet, or did not

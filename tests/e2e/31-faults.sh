@@ -107,7 +107,7 @@ restore 0 d --target "$T/back" --strip
 
 # --- two runs at once: the second says so, the first is not disturbed
 for attempt in 1 2 3 4 5 6 7 8; do
-	head -c 20000000 /dev/urandom >"$src/second"
+	head -c 40000000 /dev/urandom >"$src/second"
 	twinkeep backup --home "$T/home" >"$T/first.out" 2>"$T/first.err" &
 	first=$!
 	pids=$first
@@ -117,8 +117,8 @@ for attempt in 1 2 3 4 5 6 7 8; do
 	twinkeep backup --home "$T/home" --json >"$T/out" 2>"$T/err" || got=$?
 	kill -CONT $first 2>/dev/null || :
 	wait $first || fail "the first run was disturbed: $(cat "$T/first.err")"
-	# It may have been stopped before it had the lock, or when it had ended.
-	[ "$got" = 0 ] || break
+	# It may have been stopped before it had the lock, or when it had ended, or in between, with its sites still open.
+	case $got in 0 | 7) ;; *) break ;; esac
 done
 [ "$got" = 9 ] || fail "a second run at the same time ended with $got"
 [ "$(grep -c ^twinkeep: "$T/err")" = 1 ] || fail "it is told in other than one line"

@@ -321,10 +321,11 @@ add_site_error(struct run *run, const char *site, const struct tk_err *why)
 							   tk_json_text(why->text)));
 }
 
-/* Names each site that gave no receipt, and why. Of a run that failed, each site that was to blame. */
+/* Names each site that gave no receipt, and why. Of a run that failed, each site that was to blame, unless the run's own line says it. */
 static void
-tell_missing(struct run *run, bool failed)
+tell_missing(struct run *run, enum tk_rc rc)
 {
+	bool failed = rc != TK_OK;
 	struct tk_output *out = run->home->cli->out;
 
 	for (size_t i = 0; run->result.sites && i < run->site_count; i++) {
@@ -336,6 +337,8 @@ tell_missing(struct run *run, bool failed)
 		if (!why.rc)
 			(void)tk_err_set(&why, TK_ETIMEOUT, "it did not finish in time");
 		add_site_error(run, run->sites[i].name, &why);
+		if (rc == TK_ELOCKED && why.rc == TK_ELOCKED)
+			continue;
 		(void)tk_err_context(&why, why.rc, "site %s %s", run->sites[i].name, failed ? "failed" : "does not hold the point");
 		(void)tk_out_fail(out, &why);
 	}
@@ -481,7 +484,7 @@ backup_one(struct tk_home *home, const char *name, json_t *docs)
 	if (!rc)
 		rc = run_dataset(&run, &domain, &err);
 	if (rc || run.result.point.epoch > 0)
-		tell_missing(&run, rc != TK_OK);
+		tell_missing(&run, rc);
 	if (!rc && run.result.point.epoch > 0 && !run.result.ack_met)
 		tell_left_out(&run);
 	if (!rc && run.result.possibly_fenced)

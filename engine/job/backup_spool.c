@@ -8,7 +8,7 @@
 #include "engine/job/rebuild.h"
 
 #define PACK_PLAIN_BYTES (64u << 20)
-#define PACK_PLAIN_MIN_BYTES (4u << 20)
+#define PACK_PLAIN_MIN_BYTES (1u << 20)
 /* A spool holds no less than so many packs. */
 #define SPOOL_PACKS 8u
 /* Packs that are being written lie there too: one of data, one of metadata. */

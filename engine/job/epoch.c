@@ -68,6 +68,20 @@ check_site(const struct tk_epoch *epoch, const struct past *past, const struct t
 	return TK_OK;
 }
 
+/* A vault that another run writes is told as what it is: who waits for that run needs no look at the network. */
+static enum tk_rc
+no_site(const struct tk_epoch_opts *opts, struct tk_err *err)
+{
+	struct tk_site_report report;
+
+	for (size_t i = 0; i < opts->site_count; i++) {
+		tk_sites_report(opts->sites, i, &report);
+		if (report.failure.rc == TK_ELOCKED)
+			return tk_err_set(err, TK_ELOCKED, "no site can be written to, and site %s is in use: %s", opts->handles[i].name, report.failure.text);
+	}
+	return tk_err_set(err, TK_EUNREACH, "no site answers; nothing is stored");
+}
+
 /* The journal's epoch stands, if no site says otherwise. */
 static enum tk_rc
 continue_epoch(const struct tk_epoch_opts *opts, struct tk_epoch_verdict *out, const struct past *past, bool *elect_again, struct tk_err *err)
@@ -103,9 +117,7 @@ continue_epoch(const struct tk_epoch_opts *opts, struct tk_epoch_verdict *out, c
 	}
 	out->possibly_fenced = !tk_voters_asked_enough(opts->voters, opts->handles, seen, opts->site_count);
 	free(seen);
-	if (!rc && open == 0)
-		return tk_err_set(err, TK_EUNREACH, "no site answers; nothing is stored");
-	return rc;
+	return rc || open > 0 ? rc : no_site(opts, err);
 }
 
 /* The grant to ask votes for: epoch 1's at the very beginning, else a renewal signed by the writer. */
@@ -235,7 +247,7 @@ collect_votes(const struct tk_epoch_opts *opts, struct tk_epoch *epoch, bool *vo
 	if (rc)
 		return rc;
 	if (!tk_voters_suffice(opts->voters, opts->handles, voted, opts->site_count))
-		return tk_err_set(err, why.rc == TK_EFENCED ? TK_EFENCED : TK_EUNREACH,
+		return tk_err_set(err, why.rc == TK_EFENCED || why.rc == TK_ELOCKED ? why.rc : TK_EUNREACH,
 				  "this home has no journal of its own and needs a new epoch, for which %zu of %zu sites voted, too few: %s", votes,
 				  opts->voters->count, why.text);
 	history.voted = voted;

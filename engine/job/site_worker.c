@@ -10,6 +10,7 @@
 #define PAUSE_FIRST_MS 100
 #define PAUSE_MAX_MS 8000
 #define LOOK_MS 50
+#define LOCK_WAIT_MS 2000
 
 #define BEHIND_TEXT "its vault is older than a receipt or vote it gave: it promises nothing until it is re-admitted"
 
@@ -374,6 +375,19 @@ work_through(struct tk_site_worker *worker, struct tk_site_work *work, struct tk
 	return rc;
 }
 
+/* A vault in a directory has one writer: a run that is at its end, or of another dataset, gives it back soon. */
+static enum tk_rc
+open_in_turn(struct tk_site_worker *worker, struct tk_store_state *state, bool *own_promise, struct tk_err *err)
+{
+	int64_t give_up_ns = tk_clock_mono_ns() + LOCK_WAIT_MS * 1000000;
+	enum tk_rc rc;
+
+	do
+		rc = worker_open(worker, state, own_promise, err);
+	while (rc == TK_ELOCKED && tk_clock_mono_ns() < give_up_ns && pause_for(worker, PAUSE_FIRST_MS));
+	return rc;
+}
+
 /* Waits for something to do; *work NULL: a flush. False: no more comes. */
 static bool
 take_work(struct tk_site_worker *worker, struct tk_site_work **work)
@@ -409,7 +423,7 @@ tk_site_worker_main(void *arg)
 	bool alive, own_promise = false;
 
 	memset(&state, 0, sizeof(state));
-	alive = worker_open(worker, &state, &own_promise, &err) == TK_OK;
+	alive = open_in_turn(worker, &state, &own_promise, &err) == TK_OK;
 	if (alive)
 		tk_stock_site_up(worker->sites->opts.stock, worker->index);
 	pthread_mutex_lock(&worker->sites->lock);

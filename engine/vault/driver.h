@@ -19,7 +19,7 @@ enum tk_driver_cap {
 struct tk_pending {
 	int dirfd;               /* borrowed: the directory of the temporary name */
 	const char *name;
-	int fd;                  /* borrowed: open for reading and writing */
+	int fd;                  /* borrowed: open for reading */
 	uint64_t len_bytes;
 };
 

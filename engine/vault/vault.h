@@ -81,8 +81,10 @@ struct tk_vault_pack;
 TK_MUST_CHECK enum tk_rc tk_vault_pack_begin(struct tk_vault *vault, const struct tk_pack_name *name, uint64_t len_bytes,
 					     struct tk_vault_pack **out, struct tk_err *err);
 TK_MUST_CHECK enum tk_rc tk_vault_pack_write(struct tk_vault_pack *pack, const void *data, size_t len_bytes, struct tk_err *err);
-/* All of the pack from a file, read by offset from its start. */
-TK_MUST_CHECK enum tk_rc tk_vault_pack_write_fd(struct tk_vault_pack *pack, int fd, struct tk_err *err);
+/* Begins with all bytes of a file of this machine that nobody writes any more: by a second name for it where it lies on the vault's file system and has one name only,
+ * else by a copy. fd: open for reading; the caller's. */
+TK_MUST_CHECK enum tk_rc tk_vault_pack_take(struct tk_vault *vault, const struct tk_pack_name *name, int fd, uint64_t len_bytes,
+					    struct tk_vault_pack **out, struct tk_err *err);
 TK_MUST_CHECK enum tk_rc tk_vault_pack_commit(struct tk_vault_pack *pack, struct tk_err *err);
 void tk_vault_pack_cleanup(struct tk_vault_pack **pack);
 /* Makes durable (names and index rows) every pack whose commit returned before the call. Many waiting packs cost one fsync a directory and one transaction. */

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "engine/base/fault.h"
@@ -148,13 +149,13 @@ check_room(struct tk_vault *vault, uint64_t len_bytes, struct tk_err *err)
 static enum tk_rc
 open_pending(struct tk_vault_pack *pack, struct tk_err *err)
 {
-	pack->tmp_fd = tk_open_quiet(pack->vault->root_fd, "tmp", true);
-	if (pack->tmp_fd < 0)
-		return tk_err_errno(err, TK_EIO, "tmp");
+	enum tk_rc rc = tk_vfile_tmp_name(pack->tmp_name, err);
+
+	if (rc)
+		return rc;
 	pack->fd = openat(pack->tmp_fd, pack->tmp_name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (pack->fd < 0) {
-		enum tk_rc rc = tk_err_errno(err, TK_EIO, "making tmp/%s", pack->tmp_name);
-
+		rc = tk_err_errno(err, TK_EIO, "making tmp/%s", pack->tmp_name);
 		pack->tmp_name[0] = '\0';
 		return rc;
 	}
@@ -163,8 +164,8 @@ open_pending(struct tk_vault_pack *pack, struct tk_err *err)
 	return TK_OK;
 }
 
-enum tk_rc
-tk_vault_pack_begin(struct tk_vault *vault, const struct tk_pack_name *name, uint64_t len_bytes, struct tk_vault_pack **out, struct tk_err *err)
+static enum tk_rc
+pack_new(struct tk_vault *vault, const struct tk_pack_name *name, uint64_t len_bytes, struct tk_vault_pack **out, struct tk_err *err)
 {
 	TK_AUTO(tk_vault_pack_cleanup) struct tk_vault_pack *pack = NULL;
 	enum tk_rc rc = tk_vault_storable(vault, err);
@@ -173,21 +174,28 @@ tk_vault_pack_begin(struct tk_vault *vault, const struct tk_pack_name *name, uin
 		return rc;
 	if (len_bytes < TK_PACK_HEADER_BYTES + TK_PACK_TRAILER_BYTES || len_bytes > TK_PACK_BYTES_MAX)
 		return tk_err_set(err, TK_EINVAL, "%llu bytes are no pack", (unsigned long long)len_bytes);
-	rc = check_room(vault, len_bytes, err);
-	if (rc)
-		return rc;
 	pack = calloc(1, sizeof(*pack));
 	if (!pack)
 		return tk_err_set(err, TK_ENOMEM, "no memory for a pack");
 	pack->vault = vault;
 	pack->name = *name;
 	pack->len_bytes = len_bytes;
-	pack->tmp_fd = -1;
 	pack->fd = -1;
-	rc = tk_vfile_tmp_name(pack->tmp_name, err);
-	if (!rc)
-		rc = open_pending(pack, err);
-	if (rc)
+	pack->tmp_fd = tk_open_quiet(vault->root_fd, "tmp", true);
+	if (pack->tmp_fd < 0)
+		return tk_err_errno(err, TK_EIO, "tmp");
+	*out = pack;
+	pack = NULL;
+	return TK_OK;
+}
+
+enum tk_rc
+tk_vault_pack_begin(struct tk_vault *vault, const struct tk_pack_name *name, uint64_t len_bytes, struct tk_vault_pack **out, struct tk_err *err)
+{
+	TK_AUTO(tk_vault_pack_cleanup) struct tk_vault_pack *pack = NULL;
+	enum tk_rc rc;
+
+	if ((rc = pack_new(vault, name, len_bytes, &pack, err)) || (rc = check_room(vault, len_bytes, err)) || (rc = open_pending(pack, err)))
 		return rc;
 	*out = pack;
 	pack = NULL;
@@ -228,13 +236,13 @@ copy_by_hand(struct tk_vault_pack *pack, int fd, struct tk_err *err)
 	return rc;
 }
 
-enum tk_rc
-tk_vault_pack_write_fd(struct tk_vault_pack *pack, int fd, struct tk_err *err)
+/* The kernel copies, or shares the blocks, without a detour through this process. What it will not do is done by hand. */
+static enum tk_rc
+copy_file(struct tk_vault_pack *pack, int fd, struct tk_err *err)
 {
-	off_t from = (off_t)pack->written_bytes, to = from;
+	off_t from = 0, to = 0;
 	ssize_t done = 1;
 
-	/* The kernel copies, or shares the blocks, without a detour through this process. What it will not do is done by hand. */
 	while (pack->written_bytes < pack->len_bytes && done > 0) {
 		done = copy_file_range(fd, &from, pack->fd, &to, (size_t)(pack->len_bytes - pack->written_bytes), 0);
 		if (done > 0)
@@ -243,6 +251,62 @@ tk_vault_pack_write_fd(struct tk_vault_pack *pack, int fd, struct tk_err *err)
 	if (done < 0 && (errno == ENOSPC || errno == EDQUOT))
 		return tk_err_errno(err, TK_ENOSPC, "vault %s", pack->vault->path);
 	return copy_by_hand(pack, fd, err);
+}
+
+/* How many names the file has, when it is as long as the pack; 0: it is something else. */
+static nlink_t
+names_of(const struct tk_vault_pack *pack, int fd)
+{
+	struct stat st;
+
+	return fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && (uint64_t)st.st_size == pack->len_bytes ? st.st_nlink : 0;
+}
+
+/*
+ * A file of the same file system gets a second name, and its bytes are not written twice. Never a third: two vaults on one disk keep a copy each, so that a flipped
+ * bit is not in both. *linked false: nothing was done.
+ */
+static enum tk_rc
+link_file(struct tk_vault_pack *pack, int fd, bool *linked, struct tk_err *err)
+{
+	char path[sizeof("/proc/self/fd/") + 12];
+	enum tk_rc rc;
+
+	*linked = false;
+	if (names_of(pack, fd) != 1)
+		return TK_OK;
+	if ((rc = tk_vfile_tmp_name(pack->tmp_name, err)))
+		return rc;
+	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	*linked = linkat(AT_FDCWD, path, pack->tmp_fd, pack->tmp_name, AT_SYMLINK_FOLLOW) == 0;
+	if (*linked && names_of(pack, fd) != 2) {
+		(void)unlinkat(pack->tmp_fd, pack->tmp_name, 0);
+		*linked = false;
+	}
+	if (!*linked) {
+		pack->tmp_name[0] = '\0';
+		return TK_OK;
+	}
+	pack->fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	pack->written_bytes = pack->len_bytes;
+	return pack->fd < 0 ? tk_err_errno(err, TK_EIO, "pending pack") : TK_OK;
+}
+
+enum tk_rc
+tk_vault_pack_take(struct tk_vault *vault, const struct tk_pack_name *name, int fd, uint64_t len_bytes, struct tk_vault_pack **out, struct tk_err *err)
+{
+	TK_AUTO(tk_vault_pack_cleanup) struct tk_vault_pack *pack = NULL;
+	bool linked;
+	enum tk_rc rc;
+
+	if ((rc = pack_new(vault, name, len_bytes, &pack, err)) || (rc = link_file(pack, fd, &linked, err)) ||
+	    (rc = check_room(vault, linked ? 0 : len_bytes, err)))
+		return rc;
+	if (!linked && ((rc = open_pending(pack, err)) || (rc = copy_file(pack, fd, err))))
+		return rc;
+	*out = pack;
+	pack = NULL;
+	return TK_OK;
 }
 
 /* Other bytes under this name? What the index or the stored footer says decides; a stored pack that is itself damaged may be replaced. */

@@ -42,9 +42,7 @@ vs_put_pack(struct tk_store *store, const struct tk_pack_name *name, int fd, uin
 
 	if (rc || have)
 		return rc;
-	rc = tk_vault_pack_begin(vault, name, len_bytes, &pack, err);
-	if (!rc)
-		rc = tk_vault_pack_write_fd(pack, fd, err);
+	rc = tk_vault_pack_take(vault, name, fd, len_bytes, &pack, err);
 	return rc ? rc : tk_vault_pack_commit(pack, err);
 }
 

@@ -406,6 +406,24 @@ space_of_a_merged_pack_is_given_back_without_its_neighbours(void **state)
 }
 
 static void
+a_file_with_a_second_name_keeps_its_bytes(void **state)
+{
+	struct fixture *fx = *state;
+	struct tk_byte_range range = {.offset_bytes = 50};
+	struct tk_pack_name name;
+
+	put_more(fx, 1);
+	name_of(0, &name);
+	range.len_bytes = len_of(0) - 50;
+	box_shell(&fx->box, "ln \"$1\"/packs/small/* \"$1/second\"");
+	assert_int_equal(fx->driver->ops->drop(fx->driver, &name, &range, 1, NULL), TK_OK);
+	assert_true(is_whole(fx->driver, 0));
+	box_shell(&fx->box, "rm \"$1/second\"");
+	assert_int_equal(fx->driver->ops->drop(fx->driver, &name, &range, 1, NULL), TK_OK);
+	assert_false(is_whole(fx->driver, 0));
+}
+
+static void
 a_vault_without_these_directories_is_read(void **state)
 {
 	struct fixture *fx = *state;
@@ -442,6 +460,7 @@ main(void)
 		WITH(a_head_that_reads_as_another_version_has_a_second_table_too),
 		WITH(a_container_without_a_table_is_kept_for_who_can_read_it),
 		WITH(space_of_a_merged_pack_is_given_back_without_its_neighbours),
+		WITH(a_file_with_a_second_name_keeps_its_bytes),
 		WITH(a_vault_without_these_directories_is_read),
 	};
 

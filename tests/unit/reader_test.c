@@ -81,8 +81,7 @@ maker_finish(struct maker *maker, struct tk_pack_ident *ident)
 	struct tk_err err;
 
 	assert_int_equal(tk_pack_file_finish(maker->file, ident, NULL), TK_OK);
-	assert_int_equal(tk_vault_pack_begin(maker->box->vault, &ident->name, ident->len_bytes, &pending, NULL), TK_OK);
-	assert_int_equal(tk_vault_pack_write_fd(pending, maker->fd, NULL), TK_OK);
+	assert_int_equal(tk_vault_pack_take(maker->box->vault, &ident->name, maker->fd, ident->len_bytes, &pending, NULL), TK_OK);
 	if (tk_vault_pack_commit(pending, &err) != TK_OK)
 		fail_msg("%s", err.text);
 	tk_vault_pack_cleanup(&pending);

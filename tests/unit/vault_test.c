@@ -295,21 +295,97 @@ a_reader_needs_no_lock_and_no_index(void **state)
 	tk_store_cleanup(&store);
 }
 
+/* A file beside the vault with the pack's bytes. */
+static int
+spooled(const struct vault_box *box, const struct made_pack *pack)
+{
+	char path[128];
+	int fd;
+
+	(void)scratch_path(box->scratch, "spool", path, sizeof(path));
+	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	assert_true(fd >= 0);
+	assert_int_equal(write(fd, pack->bytes.data, pack->bytes.len_bytes), (int)pack->bytes.len_bytes);
+	return fd;
+}
+
+static void
+take_pack(struct vault_box *box, const struct made_pack *pack, int fd)
+{
+	struct tk_vault_pack *taken = NULL;
+
+	assert_int_equal(tk_vault_pack_take(box->vault, &pack->ident.name, fd, pack->bytes.len_bytes, &taken, NULL), TK_OK);
+	assert_int_equal(tk_vault_pack_commit(taken, NULL), TK_OK);
+	tk_vault_pack_cleanup(&taken);
+	assert_int_equal(tk_vault_flush(box->vault, NULL), TK_OK);
+}
+
+static nlink_t
+names_of(int fd)
+{
+	struct stat st;
+
+	assert_int_equal(fstat(fd, &st), 0);
+	return st.st_nlink;
+}
+
+static void
+a_file_beside_the_vault_is_not_written_twice_nor_shared_by_two(void **state)
+{
+	struct vault_box *box = *state;
+	struct made_pack pack;
+	uint32_t *bad;
+	size_t count;
+	int fd;
+
+	make_small_pack(box, &pack);
+	fd = spooled(box, &pack);
+	take_pack(box, &pack, fd);
+	assert_int_equal(names_of(fd), 2);
+	/* Whoever takes it now, this vault once more, gets bytes of its own. */
+	take_pack(box, &pack, fd);
+	assert_int_equal(names_of(fd), 1);
+	assert_int_equal(box_count(box, "tmp/*"), 0);
+	assert_int_equal(pwrite(fd, "x", 1, 500), 1);
+	assert_int_equal(tk_vault_check_pack(box->vault, &pack.ident.name, &bad, &count, NULL), TK_OK);
+	assert_int_equal(count, 0);
+	close(fd);
+	made_pack_release(&pack);
+}
+
+static void
+a_file_that_is_damaged_or_cut_is_refused_and_leaves_nothing(void **state)
+{
+	struct vault_box *box = *state;
+	struct tk_vault_pack *taken = NULL;
+	struct made_pack pack;
+	int fd;
+
+	make_small_pack(box, &pack);
+	pack.bytes.data[500] ^= 1;
+	fd = spooled(box, &pack);
+	assert_int_equal(tk_vault_pack_take(box->vault, &pack.ident.name, fd, pack.bytes.len_bytes, &taken, NULL), TK_OK);
+	assert_int_equal(names_of(fd), 2);
+	assert_int_equal(tk_vault_pack_commit(taken, NULL), TK_ECORRUPT);
+	tk_vault_pack_cleanup(&taken);
+	assert_int_equal(names_of(fd), 1);
+	assert_int_equal(tk_vault_pack_take(box->vault, &pack.ident.name, fd, pack.bytes.len_bytes + 1, &taken, NULL), TK_EINVAL);
+	assert_int_equal(box_count(box, "tmp/*"), 0);
+	close(fd);
+	made_pack_release(&pack);
+}
+
 static void
 a_session_stores_a_pack_from_a_file(void **state)
 {
 	struct vault_box *box = *state;
 	struct tk_store *store = NULL;
 	struct made_pack pack;
-	char path[128];
 	bool have;
 	int fd;
 
 	make_small_pack(box, &pack);
-	(void)scratch_path(box->scratch, "spool", path, sizeof(path));
-	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-	assert_true(fd >= 0);
-	assert_int_equal(write(fd, pack.bytes.data, pack.bytes.len_bytes), (int)pack.bytes.len_bytes);
+	fd = spooled(box, &pack);
 	assert_int_equal(tk_vault_store_new(box->vault, &store, NULL), TK_OK);
 	assert_int_equal(store->ops->put_pack(store, &pack.ident.name, fd, pack.bytes.len_bytes, NULL), TK_OK);
 	assert_int_equal(store->ops->flush(store, NULL), TK_OK);
@@ -341,6 +417,8 @@ main(void)
 		IN_BOX(slots_and_configuration_come_back),
 		IN_BOX(a_reader_needs_no_lock_and_no_index),
 		IN_BOX(a_session_stores_a_pack_from_a_file),
+		IN_BOX(a_file_beside_the_vault_is_not_written_twice_nor_shared_by_two),
+		IN_BOX(a_file_that_is_damaged_or_cut_is_refused_and_leaves_nothing),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

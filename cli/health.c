@@ -216,26 +216,25 @@ site_holds(struct tk_health *health, const char *name, bool promised)
 	return promised;
 }
 
+static bool
+stands_by_newest(void *ctx, const char *site)
+{
+	struct looking *looking = ctx;
+
+	return looking->health->has_point && site_holds(looking->health, site, has_receipt(looking, site));
+}
+
 static enum tk_rc
 judge_ack(struct looking *looking, struct tk_err *err)
 {
 	struct tk_health *health = looking->health;
-	const struct tk_config_dataset *dataset = health->dataset;
-	struct tk_ack_site *list = calloc(dataset->sites.count + 1, sizeof(*list));
-	size_t count = 0;
+	struct tk_ack_site *list;
+	size_t count;
+	enum tk_rc rc = tk_home_ack_sites(looking->home, health->dataset, stands_by_newest, looking, &list, &count, err);
 
-	if (!list)
-		return tk_err_set(err, TK_ENOMEM, "no memory for the sites");
-	for (size_t i = 0; i < dataset->sites.count; i++) {
-		const struct tk_config_site *conf = tk_config_site_find(looking->home->cfg, dataset->sites.items[i]);
-
-		if (conf)
-			list[count++] = (struct tk_ack_site){.name = conf->name, .local = conf->local, .marked = health->has_point &&
-				site_holds(health, conf->name, has_receipt(looking, conf->name))};
-	}
-	health->ack_met = health->has_point && tk_ack_is_met(dataset->policy->ack, list, count);
+	health->ack_met = !rc && health->has_point && tk_ack_is_met(health->dataset->policy->ack, list, count);
 	free(list);
-	return TK_OK;
+	return rc;
 }
 
 /* ---- what this home remembers ---- */
@@ -385,32 +384,32 @@ alarm_fenced(struct looking *looking, const struct tk_id *domain)
 	tk_epoch_release(&own);
 }
 
+static bool
+answers(void *ctx, const char *site)
+{
+	const struct tk_health *health = ctx;
+
+	for (size_t i = 0; i < health->site_count; i++)
+		if (health->sites[i].reachable && strcmp(health->sites[i].name, site) == 0)
+			return true;
+	return false;
+}
+
 /* The sites that answer now could not tell: those that are silent could have met the ack rule, or have elected another writer. */
 static enum tk_rc
 alarm_unasked(struct looking *looking, struct tk_err *err)
 {
 	struct tk_health *health = looking->health;
 	const struct tk_config_dataset *dataset = health->dataset;
-	struct tk_ack_site *list = calloc(dataset->sites.count + 1, sizeof(*list));
-	size_t count = 0;
+	struct tk_ack_site *list;
+	size_t count;
+	enum tk_rc rc = tk_home_ack_sites(looking->home, dataset, answers, health, &list, &count, err);
 
-	if (!list)
-		return tk_err_set(err, TK_ENOMEM, "no memory for the sites");
-	for (size_t i = 0; i < dataset->sites.count; i++) {
-		const struct tk_config_site *conf = tk_config_site_find(looking->home->cfg, dataset->sites.items[i]);
-
-		if (!conf)
-			continue;
-		list[count] = (struct tk_ack_site){.name = conf->name, .local = conf->local};
-		for (size_t k = 0; k < health->site_count; k++)
-			list[count].marked |= health->sites[k].reachable && strcmp(health->sites[k].name, conf->name) == 0;
-		count++;
-	}
-	if (health->exit_status != 6 && health->exit_status != 7 && !tk_ack_asked_enough(dataset->policy->ack, list, count))
+	if (!rc && health->exit_status != 6 && health->exit_status != 7 && !tk_ack_asked_enough(dataset->policy->ack, list, count))
 		add_alarm(health, "possibly-fenced", "the sites that do not answer could have acknowledged points that this home does not know, or have elected "
 			  "another writer (ack rule %s)", tk_ack_rule_name(dataset->policy->ack));
 	free(list);
-	return TK_OK;
+	return rc;
 }
 
 /* ---- all of it ---- */

@@ -362,6 +362,25 @@ tk_home_sites(struct tk_home *home, const struct tk_config_dataset *dataset, enu
 	return TK_OK;
 }
 
+enum tk_rc
+tk_home_ack_sites(const struct tk_home *home, const struct tk_config_dataset *dataset, bool (*is_marked)(void *ctx, const char *site), void *ctx,
+		  struct tk_ack_site **out, size_t *count, struct tk_err *err)
+{
+	struct tk_ack_site *list = calloc(dataset->sites.count + 1, sizeof(*list));
+
+	*count = 0;
+	*out = list;
+	if (!list)
+		return tk_err_set(err, TK_ENOMEM, "no memory for the sites");
+	for (size_t i = 0; i < dataset->sites.count; i++) {
+		const struct tk_config_site *conf = tk_config_site_find(home->cfg, dataset->sites.items[i]);
+
+		if (conf)
+			list[(*count)++] = (struct tk_ack_site){.name = conf->name, .local = conf->local, .marked = is_marked && is_marked(ctx, conf->name)};
+	}
+	return TK_OK;
+}
+
 /* ---- the history of runs ---- */
 
 struct tk_journal *

@@ -60,6 +60,11 @@ TK_MUST_CHECK enum tk_rc tk_home_dataset(struct tk_home *home, const char *text,
 TK_MUST_CHECK enum tk_rc tk_home_sites(struct tk_home *home, const struct tk_config_dataset *dataset, enum tk_vault_mode mode, struct tk_site **out,
 				       size_t *count, struct tk_err *err);
 
+/* All sites of the dataset as its ack rule and its votes count them, whether --site narrowed the run or not; marked: those for which `is_marked` says so (NULL: none).
+ * The caller frees *out; names are borrowed from the configuration. Errors: TK_ENOMEM. */
+TK_MUST_CHECK enum tk_rc tk_home_ack_sites(const struct tk_home *home, const struct tk_config_dataset *dataset, bool (*is_marked)(void *ctx, const char *site),
+					   void *ctx, struct tk_ack_site **out, size_t *count, struct tk_err *err);
+
 /* The site at a place of cfg->sites, for a session; borrowed from the home. */
 struct tk_site tk_home_site(struct tk_home *home, size_t index, enum tk_vault_mode mode);
 

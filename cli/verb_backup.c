@@ -29,38 +29,36 @@ struct run {
 
 /* ---- the ack rule, over all sites of the dataset ---- */
 
-static size_t
-ack_sites(const struct run *run, const bool *marked, struct tk_ack_site **out)
+struct receipts {
+	const struct run *run;
+	const bool *has;                      /* for each of the run's sites; NULL: none has one */
+};
+
+static bool
+has_receipt(void *ctx, const char *site)
 {
-	const struct tk_config_dataset *dataset = run->dataset;
-	struct tk_ack_site *list = calloc(dataset->sites.count + 1, sizeof(*list));
-	size_t count = 0;
+	const struct receipts *receipts = ctx;
 
-	for (size_t i = 0; list && i < dataset->sites.count; i++) {
-		const struct tk_config_site *conf = tk_config_site_find(run->home->cfg, dataset->sites.items[i]);
-
-		if (!conf)
-			continue;
-		list[count] = (struct tk_ack_site){.name = conf->name, .local = conf->local};
-		for (size_t k = 0; k < run->site_count; k++)
-			if (marked && marked[k] && strcmp(run->sites[k].name, conf->name) == 0)
-				list[count].marked = true;
-		count++;
-	}
-	*out = list;
-	return list ? count : 0;
+	for (size_t i = 0; receipts->has && i < receipts->run->site_count; i++)
+		if (receipts->has[i] && strcmp(receipts->run->sites[i].name, site) == 0)
+			return true;
+	return false;
 }
 
+/* Without memory for the sites no rule is met. */
 static void
-judge(void *ctx, const bool *has_receipt, size_t count, bool *met, bool *safe)
+judge(void *ctx, const bool *has, size_t count, bool *met, bool *safe)
 {
 	const struct run *run = ctx;
+	struct receipts receipts = {run, has};
 	struct tk_ack_site *list;
-	size_t listed = ack_sites(run, has_receipt, &list);
+	struct tk_err err;
+	size_t listed;
+	enum tk_rc rc = tk_home_ack_sites(run->home, run->dataset, has_receipt, &receipts, &list, &listed, &err);
 
 	(void)count;
-	*met = tk_ack_is_met(run->dataset->policy->ack, list, listed);
-	*safe = tk_ack_is_safe(run->dataset->policy->ack, list, listed);
+	*met = !rc && tk_ack_is_met(run->dataset->policy->ack, list, listed);
+	*safe = !rc && tk_ack_is_safe(run->dataset->policy->ack, list, listed);
 	free(list);
 }
 
@@ -68,15 +66,19 @@ static enum tk_rc
 take_voters(struct run *run, struct tk_voters *out, struct tk_err *err)
 {
 	struct tk_ack_site *list;
-	size_t count = ack_sites(run, NULL, &list);
-	struct tk_ack_fence fence = tk_ack_fence(run->dataset->policy->ack, list, count);
+	struct tk_ack_fence fence;
+	size_t count;
+	enum tk_rc rc = tk_home_ack_sites(run->home, run->dataset, NULL, NULL, &list, &count, err);
 
+	if (rc)
+		return rc;
+	fence = tk_ack_fence(run->dataset->policy->ack, list, count);
 	run->voters = calloc(count + 1, sizeof(*run->voters));
 	for (size_t i = 0; run->voters && i < count; i++)
 		run->voters[i] = (struct tk_voter){list[i].name, list[i].local || !fence.locals_count};
 	*out = (struct tk_voters){run->voters, count, fence.least};
 	free(list);
-	return list && run->voters ? TK_OK : tk_err_set(err, TK_ENOMEM, "no memory for the sites");
+	return run->voters ? TK_OK : tk_err_set(err, TK_ENOMEM, "no memory for the sites");
 }
 
 /* ---- notes ---- */

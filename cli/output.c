@@ -46,7 +46,7 @@ tk_err_advice(const struct tk_err *err)
 	if (err->sys_errno == EPIPE)
 		return "see why the reader ended";
 	if (err->sys_errno == ENOENT && err->rc == TK_EUNREACH)
-		return "see whether its disk is mounted, or correct the site's url";
+		return "see whether its disk is mounted, or correct the site's url; the vault of a new site is made by twinkeep site invite";
 	for (size_t i = 0; i < sizeof(advices) / sizeof(advices[0]); i++)
 		if (advices[i].rc == err->rc)
 			return advices[i].advice;

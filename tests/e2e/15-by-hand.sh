@@ -82,7 +82,7 @@ json_is errors.0.code usage
 # --- a vault whose disk is not there
 mv "$T/vb" "$T/gone"
 expect 4 twinkeep backup
-err_is "twinkeep: site b does not hold the point: vault $T/vb: no vault: No such file or directory: see whether its disk is mounted, or correct the site's url"
+err_is "twinkeep: site b does not hold the point: vault $T/vb: no vault: No such file or directory: see whether its disk is mounted, or correct the site's url; the vault of a new site is made by twinkeep site invite"
 expect 4 twinkeep status
 out_has "ALARM backup: the last run ended with exit status 4: 1 files, 0 B stored, ack rule not met"
 mv "$T/gone/vb" "$T/vb"
@@ -93,6 +93,7 @@ site c { url = "dir:$T/vc" local = true }
 END
 expect 4 twinkeep backup
 err_has "site c does not hold the point"
+err_has "the vault of a new site is made by twinkeep site invite"
 [ ! -e "$T/vc" ] || fail "a backup made a vault"
 expect 0 twinkeep site invite c
 out_is "The vault of site c is made in $T/vc: points come with the next backup, older ones not always."

@@ -19,7 +19,7 @@ void tk_dedup_cleanup(struct tk_dedup **dedup);
 TK_MUST_CHECK enum tk_rc tk_dedup_find(struct tk_dedup *dedup, const uint8_t id[16], struct tk_extent *extent, bool *found, struct tk_err *err);
 /* Adds; an id that is there keeps its old place. */
 TK_MUST_CHECK enum tk_rc tk_dedup_add(struct tk_dedup *dedup, const uint8_t id[16], const struct tk_extent *extent, struct tk_err *err);
-/* Makes durable what was added so far. Without it, additions are forgotten at cleanup: call it only once the packs named are durable. */
+/* Makes durable what was added so far, were it nothing: from then on the index is there. Without it, additions are forgotten at cleanup: call it only once the packs named are durable. */
 TK_MUST_CHECK enum tk_rc tk_dedup_commit(struct tk_dedup *dedup, struct tk_err *err);
 
 #endif

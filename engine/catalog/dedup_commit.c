@@ -143,7 +143,8 @@ tk_dedup_commit(struct tk_dedup *dedup, struct tk_err *err)
 	size_t first, last;
 	enum tk_rc rc;
 
-	if (dedup->added.count == 0)
+	/* An index of nothing is an index all the same: without a run it would count as lost, and be made anew from all points in every run. */
+	if (dedup->added.count == 0 && dedup->run_count > 0)
 		return TK_OK;
 	/* A number is used once, also when it failed: the file may be there. */
 	number = dedup->next_number++;

@@ -172,6 +172,26 @@ what_was_committed_is_found_by_the_next_run(void **state)
 }
 
 static void
+an_index_of_nothing_is_there_once_committed(void **state)
+{
+	struct world world;
+
+	begin(&world, state);
+	commit(&world);
+	restart(&world);
+	assert_false(world.fresh);
+	assert_int_equal(found_of(&world, 0, 10), 0);
+	commit(&world);
+	assert_int_equal(files(&world, NULL, 0), 1);
+	add(&world, 0, 10);
+	commit(&world);
+	assert_int_equal(files(&world, NULL, 0), 1);
+	restart(&world);
+	assert_int_equal(found_of(&world, 0, 20), 10);
+	end(&world);
+}
+
+static void
 what_was_not_committed_is_forgotten(void **state)
 {
 	struct world world;
@@ -351,6 +371,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(what_was_committed_is_found_by_the_next_run),
+		TEST(an_index_of_nothing_is_there_once_committed),
 		TEST(what_was_not_committed_is_forgotten),
 		TEST(a_chunk_keeps_its_first_place),
 		TEST(runs_are_merged_so_that_there_are_few),

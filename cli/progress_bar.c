@@ -67,14 +67,20 @@ line_add_path(char *dst, size_t size, size_t columns, const char *path)
 	line_add(dst, size, columns, cut);
 }
 
+static const char *
+unit_of(const struct tk_progress_event *event)
+{
+	return event->unit ? event->unit : "files";
+}
+
 static double
 part_done(const struct tk_progress_event *event)
 {
 	double done = (double)event->bytes_done, total = (double)event->bytes_total;
 
 	if (event->bytes_total == 0) {
-		done = (double)event->files_done;
-		total = (double)event->files_total;
+		done = (double)event->units_done;
+		total = (double)event->units_total;
 	}
 	if (total <= 0)
 		return -1;
@@ -97,7 +103,7 @@ tk_bar_line(const struct tk_progress_event *event, int64_t elapsed_ns, uint64_t 
 			line_add(dst, size, columns, cells);
 	}
 	line_add(dst, size, columns, tk_format_size(event->bytes_done, number));
-	(void)snprintf(text, sizeof(text), "%" PRIu64 " files", event->files_done);
+	(void)snprintf(text, sizeof(text), "%" PRIu64 " %s", event->units_done, unit_of(event));
 	line_add(dst, size, columns, text);
 	if (rate_bytes > 0) {
 		(void)snprintf(text, sizeof(text), "%s/s", tk_format_size(rate_bytes, number));
@@ -116,8 +122,13 @@ tk_bar_line(const struct tk_progress_event *event, int64_t elapsed_ns, uint64_t 
 static void
 json_write(struct tk_bar *bar, const struct tk_progress_event *event, int64_t elapsed_ns)
 {
-	json_t *line = json_pack("{s:s, s:I, s:I, s:I, s:I, s:f, s:o}", "phase", event->phase, "files_done", (json_int_t)event->files_done,
-		"files_total", (json_int_t)event->files_total, "bytes_done", (json_int_t)event->bytes_done, "bytes_total",
+	char done[32], total[32];
+	json_t *line;
+
+	(void)snprintf(done, sizeof(done), "%s_done", unit_of(event));
+	(void)snprintf(total, sizeof(total), "%s_total", unit_of(event));
+	line = json_pack("{s:s, s:I, s:I, s:I, s:I, s:f, s:o}", "phase", event->phase, done, (json_int_t)event->units_done, total,
+		(json_int_t)event->units_total, "bytes_done", (json_int_t)event->bytes_done, "bytes_total",
 		(json_int_t)event->bytes_total, "elapsed_seconds", (double)elapsed_ns / (double)NS_PER_SECOND, "path", tk_json_text(event->path));
 
 	if (!line)

@@ -6,8 +6,9 @@
 
 struct tk_progress_event {
 	const char *phase;      /* a word or two: "scan", "send" */
-	uint64_t files_done;
-	uint64_t files_total;   /* 0: not known */
+	const char *unit;       /* what is counted, in the plural: "packs"; NULL: files */
+	uint64_t units_done;
+	uint64_t units_total;   /* 0: not known */
 	uint64_t bytes_done;
 	uint64_t bytes_total;   /* 0: not known */
 	const char *path;       /* what is worked on, any bytes; NULL: nothing to name */

@@ -289,14 +289,14 @@ tk_restore_walk_release(struct tk_restore_walk *walk)
 static void
 tell_progress(struct tk_restore *restore)
 {
-	struct tk_progress_event event = {.phase = "restore", .files_total = restore->opts->body->files, .bytes_total = restore->opts->body->total_bytes};
+	struct tk_progress_event event = {.phase = "restore", .units_total = restore->opts->body->files, .bytes_total = restore->opts->body->total_bytes};
 
 	pthread_mutex_lock(&restore->lock);
-	event.files_done = restore->result->files_restored;
+	event.units_done = restore->result->files_restored;
 	event.bytes_done = restore->result->restored_bytes;
 	pthread_mutex_unlock(&restore->lock);
 	if (restore->opts->path_count > 0)
-		event.files_total = event.bytes_total = 0;
+		event.units_total = event.bytes_total = 0;
 	tk_progress_report(restore->opts->progress, &event);
 }
 

@@ -198,7 +198,8 @@ static void
 tell_progress(struct scan *scan, const char *path)
 {
 	const struct tk_scan_opts *opts = scan->opts;
-	struct tk_progress_event event = {"scan", scan->stats->files, opts->expected_files, scan->stats->total_bytes, opts->expected_bytes, path};
+	struct tk_progress_event event = {.phase = "scan", .units_done = scan->stats->files, .units_total = opts->expected_files,
+					  .bytes_done = scan->stats->total_bytes, .bytes_total = opts->expected_bytes, .path = path};
 
 	tk_progress_report(opts->progress, &event);
 }

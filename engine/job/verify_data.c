@@ -26,7 +26,8 @@ struct data_pass {
 	struct tk_verify *verify;             /* read by the threads: packs, fetch, seen, draw, opts */
 	struct tk_queue *todo;                /* units; NULL at the end */
 	atomic_bool stop;                     /* one unit's failure ends the run */
-	atomic_uint_fast64_t blobs, bytes;    /* begins with what the result had; for the progress */
+	size_t pack_count;
+	atomic_uint_fast64_t packs, bytes;    /* done; for the progress */
 	pthread_t threads[THREADS_MAX];
 	unsigned thread_count;
 };
@@ -89,10 +90,18 @@ look_closer(struct unit *unit, const struct tk_pack_index *index, uint32_t blob,
 	return rc ? add_finding(unit, blob, rc, err) : TK_OK;
 }
 
+static void
+tell_progress(struct data_pass *pass)
+{
+	struct tk_progress_event event = {.phase = "verify data", .unit = "packs", .units_done = atomic_load(&pass->packs), .bytes_done = atomic_load(&pass->bytes),
+					  .units_total = pass->pack_count};
+
+	tk_progress_report(pass->verify->opts->progress, &event);
+}
+
 static enum tk_rc
 check_run(struct unit *unit, const struct tk_pack_index *index, struct run *run, struct tk_err *err)
 {
-	struct tk_progress_event event = {.phase = "verify"};
 	struct data_pass *pass = unit->pass;
 	bool sound[RUN_BLOBS_MAX] = {false};
 	enum tk_rc rc;
@@ -106,9 +115,8 @@ check_run(struct unit *unit, const struct tk_pack_index *index, struct run *run,
 		return rc;
 	unit->blobs += run->count;
 	unit->bytes += run->len_bytes;
-	event.files_done = atomic_fetch_add(&pass->blobs, run->count) + run->count;
-	event.bytes_done = atomic_fetch_add(&pass->bytes, run->len_bytes) + run->len_bytes;
-	tk_progress_report(pass->verify->opts->progress, &event);
+	(void)atomic_fetch_add(&pass->bytes, run->len_bytes);
+	tell_progress(pass);
 	rc = TK_OK;
 	for (uint32_t i = 0; i < run->count && !rc; i++)
 		if (!sound[i])
@@ -177,6 +185,7 @@ thread_main(void *arg)
 			unit->rc = check_pack(unit, &unit->err);
 		if (unit->rc)
 			atomic_store(&pass->stop, true);
+		(void)atomic_fetch_add(&pass->packs, 1);
 		/* There is room: a unit has a queue of its own. */
 		if (!tk_queue_push(unit->done, unit))
 			break;
@@ -220,14 +229,14 @@ give(struct data_pass *pass, struct unit *unit, uint32_t pack)
 static enum tk_rc
 run_packs(struct data_pass *pass, struct unit *units, size_t unit_count, struct tk_err *err)
 {
-	size_t count = tk_packtab_count(pass->verify->packs), given = 0, taken = 0;
+	size_t given = 0, taken = 0;
 	enum tk_rc rc = TK_OK;
 
-	while (taken < given || (given < count && !rc)) {
+	while (taken < given || (given < pass->pack_count && !rc)) {
 		enum tk_rc one;
 		struct tk_err why;
 
-		if (given < count && given - taken < unit_count && !rc) {
+		if (given < pass->pack_count && given - taken < unit_count && !rc) {
 			give(pass, &units[given % unit_count], (uint32_t)given);
 			given++;
 			continue;
@@ -254,7 +263,7 @@ start(struct data_pass *pass, unsigned threads, struct tk_err *err)
 enum tk_rc
 tk_verify_packs(struct tk_verify *verify, struct tk_err *err)
 {
-	struct data_pass pass = {.verify = verify};
+	struct data_pass pass = {.verify = verify, .pack_count = tk_packtab_count(verify->packs)};
 	unsigned threads = verify->opts->threads < THREADS_MIN ? THREADS_MIN : verify->opts->threads;
 	size_t unit_count;
 	struct unit *units;
@@ -262,8 +271,6 @@ tk_verify_packs(struct tk_verify *verify, struct tk_err *err)
 
 	threads = threads > THREADS_MAX ? THREADS_MAX : threads;
 	unit_count = (size_t)threads * UNITS_A_THREAD;
-	atomic_init(&pass.blobs, verify->result->blobs_checked);
-	atomic_init(&pass.bytes, verify->result->checked_bytes);
 	units = calloc(unit_count, sizeof(*units));
 	rc = units ? tk_queue_new(unit_count, &pass.todo, err) : tk_err_set(err, TK_ENOMEM, "no memory to verify with");
 	for (size_t i = 0; i < unit_count && !rc; i++)

@@ -10,7 +10,7 @@
 static void
 tell_progress(const struct tk_verify *verify)
 {
-	struct tk_progress_event event = {.phase = "verify", .files_done = verify->result->blobs_checked, .bytes_done = verify->result->checked_bytes};
+	struct tk_progress_event event = {.phase = "verify", .unit = "blobs", .units_done = verify->result->blobs_checked, .bytes_done = verify->result->checked_bytes};
 
 	if (verify->result->blobs_checked % 64 == 0)
 		tk_progress_report(verify->opts->progress, &event);

@@ -208,7 +208,7 @@ a_table_is_aligned_by_what_the_terminal_shows(void **state)
 static void
 the_progress_line_fits_the_terminal(void **state)
 {
-	const struct tk_progress_event event = {"send", 10, 100, 512 << 20, UINT64_C(1) << 30, "/srv/data/\xe5\x9f\x8e\xff/a-long-name-of-a-file.db"};
+	const struct tk_progress_event event = {"send", NULL, 10, 100, 512 << 20, UINT64_C(1) << 30, "/srv/data/\xe5\x9f\x8e\xff/a-long-name-of-a-file.db"};
 	char line[512];
 
 	(void)state;
@@ -222,9 +222,20 @@ the_progress_line_fits_the_terminal(void **state)
 }
 
 static void
+the_progress_line_names_what_it_counts_and_goes_by_it_when_bytes_are_not_known(void **state)
+{
+	const struct tk_progress_event event = {"verify data", "packs", 3, 12, 4096, 0, NULL};
+	char line[512];
+
+	(void)state;
+	tk_bar_line(&event, INT64_C(30000000000), 0, 200, line, sizeof(line));
+	assert_string_equal(line, "verify data  25% [=====>              ] 4.0 KiB 3 packs 1 min 30 s left");
+}
+
+static void
 progress_as_json_is_one_document_a_line(void **state)
 {
-	const struct tk_progress_event event = {"scan", 3, 0, 4096, 0, "\xff"};
+	const struct tk_progress_event event = {"scan", NULL, 3, 0, 4096, 0, "\xff"};
 	char *said = NULL;
 	size_t said_len = 0;
 	FILE *to = open_memstream(&said, &said_len);
@@ -285,6 +296,7 @@ main(void)
 		cmocka_unit_test(a_fault_is_one_line_and_an_entry_in_errors),
 		cmocka_unit_test(a_table_is_aligned_by_what_the_terminal_shows),
 		cmocka_unit_test(the_progress_line_fits_the_terminal),
+		cmocka_unit_test(the_progress_line_names_what_it_counts_and_goes_by_it_when_bytes_are_not_known),
 		cmocka_unit_test(progress_as_json_is_one_document_a_line),
 		cmocka_unit_test(a_passphrase_comes_from_a_file_or_a_command_without_its_newline),
 	};

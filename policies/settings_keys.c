@@ -96,7 +96,7 @@ const struct tk_config_key tk_config_key_table[] = {
 	POLICY("append_only", append_only, "true|false", TK_KEY_BOOL, "false", 0, 0,
 		NO_EFFECT "Files only grow: read the tail and a sample of the rest."),
 	POLICY("block_size", block_size_bytes, "size", TK_KEY_SIZE, "auto", 0, KIB(64),
-		"The block of the delta. auto: by the file's kind and size. A database's page, or a fraction of it, is a good choice; less than 256 bytes counts as 256."),
+		"The block of the delta. auto: by the file's kind and size; 512 bytes for SQL dumps. A database's page, or a fraction of it, is a good choice; less than 256 bytes counts as 256."),
 	POLICY("delta_min_size", delta_min_size_bytes, "size", TK_KEY_SIZE, "64K", 0, GIB(1024),
 		"Changed files below this size are stored anew instead of as a delta."),
 	POLICY("signature", signature, "tags|rolling|never", TK_KEY_CHOICE, "tags", 0, 0,

@@ -7,6 +7,7 @@
 
 #define BLOCK_MIN_BYTES 1024u
 #define BLOCK_MAX_BYTES 16384u
+#define SQL_BLOCK_BYTES 512u
 
 static bool
 is_power_of_two(size_t value)
@@ -56,11 +57,31 @@ postgresql_page(const uint8_t *first, size_t len_bytes)
 }
 
 static bool
+ends_with(const char *name, const char *end)
+{
+	size_t len = name ? strlen(name) : 0, end_len = strlen(end);
+
+	return len > end_len && strcmp(name + len - end_len, end) == 0;
+}
+
+static bool
 name_of_tablespace(const char *name)
 {
-	size_t len = name ? strlen(name) : 0;
+	return ends_with(name, ".ibd") || (name && strncmp(name, "ibdata", 6) == 0);
+}
 
-	return (len > 4 && strcmp(name + len - 4, ".ibd") == 0) || (name && strncmp(name, "ibdata", 6) == 0);
+static bool
+is_sql(const uint8_t *first, size_t len_bytes, const char *name)
+{
+	static const char *const beginnings[] = {"--\n-- PostgreSQL database ", "-- MySQL dump ", "-- MariaDB dump ", "/*M!999999"};
+
+	/* What is packed in some way has no rows to find. */
+	if (len_bytes == 0 || memchr(first, '\0', len_bytes) || first[0] >= 0x80)
+		return false;
+	for (size_t i = 0; i < sizeof(beginnings) / sizeof(beginnings[0]); i++)
+		if (len_bytes >= strlen(beginnings[i]) && memcmp(first, beginnings[i], strlen(beginnings[i])) == 0)
+			return true;
+	return ends_with(name, ".sql");
 }
 
 /* Page 0 is of type 8 (space header); its flags hold the page size as a shift, 0 meaning the original 16 KiB. */
@@ -89,13 +110,17 @@ tk_delta_guess_file(const uint8_t *first, size_t len_bytes, const char *name)
 	if (!guess.page_bytes)
 		guess = (struct tk_delta_guess){TK_DELTA_FILE_POSTGRESQL, postgresql_page(first, len_bytes)};
 	if (!guess.page_bytes)
-		guess.file = TK_DELTA_FILE_UNKNOWN;
+		guess.file = is_sql(first, len_bytes, name) ? TK_DELTA_FILE_SQL : TK_DELTA_FILE_UNKNOWN;
 	return guess;
 }
 
 size_t
-tk_delta_block_bytes(uint64_t file_bytes, size_t page_bytes)
+tk_delta_block_bytes(uint64_t file_bytes, struct tk_delta_guess guess)
 {
+	size_t page_bytes = guess.page_bytes;
+
+	if (guess.file == TK_DELTA_FILE_SQL)
+		return SQL_BLOCK_BYTES;
 	if (page_bytes)
 		return page_bytes < BLOCK_MIN_BYTES ? BLOCK_MIN_BYTES : page_bytes > BLOCK_MAX_BYTES ? BLOCK_MAX_BYTES : page_bytes;
 	if (file_bytes <= UINT64_C(8) << 30)

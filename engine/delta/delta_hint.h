@@ -10,6 +10,7 @@ enum tk_delta_file {
 	TK_DELTA_FILE_POSTGRESQL, /* a relation's pages */
 	TK_DELTA_FILE_INNODB,     /* a tablespace */
 	TK_DELTA_FILE_SQLITE,
+	TK_DELTA_FILE_SQL,        /* a dump as text: a change is a row, which is shorter than any page, and moves what follows */
 };
 
 struct tk_delta_guess {
@@ -22,13 +23,15 @@ struct tk_delta_guess {
 
 /*
  * Guesses from a file's first bytes (fewer are allowed) and its name (last component; NULL: unknown). Hostile bytes can make it
- * wrong, which costs speed or size, nothing else. Sources: PostgreSQL's bufpage.h (page layout version 4), InnoDB's file
+ * wrong, which costs speed or size, nothing else. SQL is told by its name (.sql), or by how pg_dump and mysqldump begin. Sources: PostgreSQL's bufpage.h (page layout version 4), InnoDB's file
  * header and FSP header, SQLite's file format document.
  */
 struct tk_delta_guess tk_delta_guess_file(const uint8_t *first, size_t len_bytes, const char *name);
 
-/* The block length: page_bytes (0: unknown) within 1..16 KiB; else by size, so that 20 bytes a block stay about 1% of
- * the data, or less for large files, and the cost of one small edit stays low. Always a power of two if page_bytes is one. */
-size_t tk_delta_block_bytes(uint64_t file_bytes, size_t page_bytes);
+/*
+ * The block length. For SQL 512 bytes: 20 bytes a block are 4 % of it, and 2 % of changed rows touch a tenth of the blocks instead of a third. Else page_bytes (0: unknown) within 1..16 KiB;
+ * else by size, so that 20 bytes a block stay about 1% of the data, or less for large files, and the cost of one small edit stays low. Always a power of two if page_bytes is one.
+ */
+size_t tk_delta_block_bytes(uint64_t file_bytes, struct tk_delta_guess guess);
 
 #endif

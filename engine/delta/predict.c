@@ -39,6 +39,12 @@ tk_predict_begin(struct tk_predict *predict, const struct tk_predict_past *past,
 	predict->piece_bytes = past->piece_min_bytes ? past->piece_min_bytes : PIECE_MIN_BYTES;
 }
 
+void
+tk_predict_give_up(struct tk_predict *predict)
+{
+	predict->given_up = true;
+}
+
 static uint64_t
 piece_max(const struct tk_predict *predict)
 {
@@ -407,6 +413,8 @@ tk_predict_run(struct tk_predict *predict, const uint8_t *window, uint64_t windo
 	predict->window_bytes = window_bytes;
 	predict->window_end_bytes = window_bytes + window_len;
 	predict->old_known = false;
+	if (predict->given_up)
+		return decide_literal(predict, predict->window_end_bytes < predict->end_bytes ? predict->window_end_bytes : predict->end_bytes, ops, err);
 	while (predict->at_bytes < predict->end_bytes) {
 		uint64_t need = predict->front_bytes + predict->piece_bytes + predict->past->block_bytes;
 		bool copied = false;

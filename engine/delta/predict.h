@@ -42,6 +42,7 @@ struct tk_predict {
 	uint64_t at_bytes;                  /* decided up to here */
 	uint64_t front_bytes;               /* looked at up to here: from at_bytes on it is a gap */
 	uint64_t piece_bytes;
+	bool given_up;
 	/* New offset - old offset: of the last match, of the one before, and 0. */
 	int64_t shifts[TK_PREDICT_SHIFTS];
 	/* The window of the present call. */
@@ -57,6 +58,9 @@ struct tk_predict {
  */
 void tk_predict_begin(struct tk_predict *predict, const struct tk_predict_past *past, struct tk_tagger *tagger, struct tk_facts_draft *draft,
 		      uint64_t start_bytes, uint64_t end_bytes, int64_t shift_bytes);
+
+/* Nothing more is looked for: all that follows is literal. */
+void tk_predict_give_up(struct tk_predict *predict);
 
 /* How much of a file around a segment is looked at: bytes from one block before it on, up to one block after it, as far as the file goes. */
 uint64_t tk_predict_slack_bytes(const struct tk_predict *predict);

@@ -160,10 +160,8 @@ moved_on(const struct tk_stat *before, const struct tk_stat *after)
 }
 
 enum tk_rc
-tk_ingest_file(struct tk_ingest *ingest, int fd, const char *name, const struct tk_entry *old, struct tk_content *out, struct tk_err *err)
+tk_ingest_file(struct tk_ingest *ingest, int fd, const char *name, const struct tk_ingest_past *past, struct tk_content *out, struct tk_err *err)
 {
-	if (old && old->meta.type != TK_FT_REG)
-		old = NULL;
 	for (unsigned attempt = 0;; attempt++) {
 		struct tk_stat after;
 		enum tk_rc rc;
@@ -174,9 +172,9 @@ tk_ingest_file(struct tk_ingest *ingest, int fd, const char *name, const struct 
 		if ((rc = tk_stat_fd(fd, &out->st, err)))
 			return rc;
 		if (out->st.size_bytes <= ingest->cdc.max_bytes)
-			rc = ingest_small(ingest, fd, out->st.size_bytes, old, out, err);
+			rc = ingest_small(ingest, fd, out->st.size_bytes, past->entry, out, err);
 		else
-			rc = tk_ingest_large(ingest, fd, name, out->st.size_bytes, old, out, err);
+			rc = tk_ingest_large(ingest, fd, name, out->st.size_bytes, past, out, err);
 		if (rc || (rc = tk_stat_fd(fd, &after, err)))
 			return rc;
 		if (!moved_on(&out->st, &after))
@@ -186,6 +184,20 @@ tk_ingest_file(struct tk_ingest *ingest, int fd, const char *name, const struct 
 			return TK_OK;
 		}
 	}
+}
+
+bool
+tk_ingest_keeps_facts(const struct tk_ingest *ingest, uint64_t size_bytes)
+{
+	const struct tk_ingest_opts *opts = &ingest->opts;
+
+	return opts->tag_key && opts->signature != TK_SIGNATURE_NEVER && size_bytes >= opts->delta_min_bytes;
+}
+
+bool
+tk_ingest_takes_guess(const struct tk_ingest *ingest, uint64_t size_bytes)
+{
+	return size_bytes > ingest->cdc.max_bytes && tk_ingest_keeps_facts(ingest, size_bytes);
 }
 
 enum tk_rc
@@ -221,8 +233,8 @@ tk_ingest_keep_segment(struct tk_ingest *ingest, const struct tk_segment *segmen
 }
 
 /* What cannot be looked at now is only what the local store may lose: it is asked of a site when it is needed. */
-static bool
-is_unavailable(enum tk_rc rc)
+bool
+tk_ingest_is_unavailable(enum tk_rc rc)
 {
 	return rc == TK_EUNREACH || rc == TK_ETIMEOUT || rc == TK_EMISSING || rc == TK_ENOENT || rc == TK_ECORRUPT;
 }
@@ -241,7 +253,7 @@ tk_ingest_keep(struct tk_ingest *ingest, const struct tk_entry *entry, struct tk
 	/* Reading the tree marks its nodes; the maps below are not touched. */
 	rc = tk_segments_read(&ingest->source, ingest->opts.packs, entry->segments, entry->meta.size_bytes, ingest->opts.segment_bytes, &segments,
 			      &count, err);
-	if (is_unavailable(rc))
+	if (tk_ingest_is_unavailable(rc))
 		return TK_OK;
 	for (size_t i = 0; i < count && !rc; i++)
 		rc = tk_ingest_keep_segment(ingest, &segments[i], &segments[i].digest, err);

@@ -66,6 +66,13 @@ struct tk_content {
 };
 void tk_content_release(struct tk_content *content);
 
+/* What a file is compared with. */
+struct tk_ingest_past {
+	const struct tk_entry *entry;         /* a regular file's in the version before; NULL: none. Borrowed during the call */
+	/* It is another file's (forerunner.h): of use only through its facts, and given up when the beginning holds nothing of it. */
+	bool is_guess;
+};
+
 struct tk_ingest_stats {
 	uint64_t read_bytes;
 	uint64_t literal_bytes;               /* new data and literals, before compression */
@@ -77,12 +84,14 @@ TK_MUST_CHECK enum tk_rc tk_ingest_new(const struct tk_ingest_opts *opts, struct
 void tk_ingest_cleanup(struct tk_ingest **ingest);
 
 /*
- * Reads the regular file `fd` (borrowed). old (may be NULL) is its entry in the version before. name is for guessing the kind of file. *out is overwritten
+ * Reads the regular file `fd` (borrowed). name is for guessing the kind of file. *out is overwritten
  * (initialise it with zeros once; memory is reused). Errors: TK_EIO, TK_EDENIED: this file cannot be read (the caller notes it and goes on) unless
  * tk_ingest_broken says that the run itself failed; TK_ECANCELLED.
  */
-TK_MUST_CHECK enum tk_rc tk_ingest_file(struct tk_ingest *ingest, int fd, const char *name, const struct tk_entry *old, struct tk_content *out,
-					struct tk_err *err);
+TK_MUST_CHECK enum tk_rc tk_ingest_file(struct tk_ingest *ingest, int fd, const char *name, const struct tk_ingest_past *past,
+					struct tk_content *out, struct tk_err *err);
+/* Would a guess at the past of a new file of this size be of use? */
+bool tk_ingest_takes_guess(const struct tk_ingest *ingest, uint64_t size_bytes);
 /* True when the last error was not the file's but the run's (memory, spool, keys). */
 bool tk_ingest_broken(const struct tk_ingest *ingest);
 const struct tk_ingest_stats *tk_ingest_stats(const struct tk_ingest *ingest);

@@ -20,6 +20,8 @@ struct tk_extent_list {
 /* The version before of a large file, as far as it was looked at. But for the index it is read-only while its segments are worked on. */
 struct tk_old_file {
 	const struct tk_entry *entry;         /* NULL: none */
+	bool is_guess;                        /* see ingest.h; it has facts */
+	atomic_ullong compared_bytes, found_bytes; /* of the new file with the guess, and in it */
 	struct tk_segment *segments;          /* NULL while the file is one inline list */
 	size_t count;
 	bool has_facts;                       /* of one segment at least, with blocks of block_bytes */
@@ -148,6 +150,10 @@ struct tk_large_file {
 enum tk_rc tk_ingest_break(struct tk_ingest *ingest, enum tk_rc rc);
 /* The length of the content digest's leaves. */
 uint32_t tk_ingest_leaf_bytes(const struct tk_ingest *ingest);
+/* Of reading a map: it lies at a site that cannot be asked now, or has it no more. */
+bool tk_ingest_is_unavailable(enum tk_rc rc);
+/* Are there to be facts of a file of this size? */
+bool tk_ingest_keeps_facts(const struct tk_ingest *ingest, uint64_t size_bytes);
 /* Any thread. */
 void tk_ingest_tell_reuse(struct tk_ingest *ingest, struct tk_blob_ref ref);
 
@@ -196,8 +202,8 @@ TK_MUST_CHECK enum tk_rc tk_ingest_chunks(struct tk_ingest *ingest, const uint8_
 
 /* ---- ingest_large.c: a file over one chunk, by segments ---- */
 
-TK_MUST_CHECK enum tk_rc tk_ingest_large(struct tk_ingest *ingest, int fd, const char *name, uint64_t size_bytes, const struct tk_entry *old,
-					 struct tk_content *out, struct tk_err *err);
+TK_MUST_CHECK enum tk_rc tk_ingest_large(struct tk_ingest *ingest, int fd, const char *name, uint64_t size_bytes,
+					 const struct tk_ingest_past *past, struct tk_content *out, struct tk_err *err);
 /* TK_ECANCELLED when the run was interrupted, or another thread failed with this file. */
 TK_MUST_CHECK enum tk_rc tk_large_check(struct tk_large_file *file, struct tk_err *err);
 uint64_t tk_large_segment_len(const struct tk_ingest *ingest, uint64_t size_bytes, size_t index);
@@ -210,6 +216,11 @@ TK_MUST_CHECK enum tk_rc tk_past_open(struct tk_worker *worker, uint32_t wanted_
 struct tk_predict_past tk_past_view(struct tk_worker *worker);
 /* The facts of old segment `index`, borrowed until others were asked for; *out is NULL when there are none. */
 TK_MUST_CHECK enum tk_rc tk_past_facts(struct tk_worker *worker, size_t index, const struct tk_facts **out, struct tk_err *err);
+
+/* So much of the new file was compared with the one before, and so much of it found. */
+void tk_past_count(struct tk_worker *worker, uint64_t compared_bytes, uint64_t found_bytes);
+/* Is the version before a guess that has shown to be wrong? */
+bool tk_past_is_hopeless(const struct tk_worker *worker);
 
 /* ---- ingest_pass.c: one passage over a segment ---- */
 

@@ -43,19 +43,36 @@ tk_large_check(struct tk_large_file *file, struct tk_err *err)
 
 /* ---- what was there before ---- */
 
+static void
+forget_old(struct tk_large_file *file)
+{
+	free(file->old.segments);
+	file->old.segments = NULL;
+	file->old.entry = NULL;
+	file->old.count = 0;
+	file->old.is_guess = false;
+}
+
 static enum tk_rc
-open_old(struct tk_large_file *file, const struct tk_entry *old, struct tk_err *err)
+open_old(struct tk_large_file *file, const struct tk_ingest_past *past, struct tk_err *err)
 {
 	const struct tk_ingest *ingest = file->ingest;
+	const struct tk_entry *old = past->entry;
+	enum tk_rc rc;
 
 	if (!old || old->meta.size_bytes == 0)
 		return TK_OK;
 	file->old.entry = old;
+	file->old.is_guess = past->is_guess;
 	file->old.count = count_segments(old->meta.size_bytes, ingest->opts.segment_bytes);
 	if (old->kind != TK_CONTENT_SEGMENTS)
 		return TK_OK;
-	return tk_segments_read(&ingest->source, ingest->opts.packs, old->segments, old->meta.size_bytes, ingest->opts.segment_bytes,
-				&file->old.segments, &file->old.count, err);
+	rc = tk_segments_read(&ingest->source, ingest->opts.packs, old->segments, old->meta.size_bytes, ingest->opts.segment_bytes, &file->old.segments,
+			      &file->old.count, err);
+	if (!past->is_guess || !tk_ingest_is_unavailable(rc))
+		return rc;
+	forget_old(file);
+	return TK_OK;
 }
 
 static bool
@@ -194,7 +211,8 @@ ingest_segment(struct tk_large_file *file, struct tk_worker *worker, size_t inde
 	bool comparable = has_old(file, index, len_bytes), same = false, store = true;
 	enum tk_rc rc = tk_large_check(file, err);
 
-	if (!rc && comparable)
+	/* Another file's segment is hardly the same: that is not worth reading it twice. */
+	if (!rc && comparable && !file->old.is_guess)
 		rc = look_up_facts(file, worker, index, &store, err);
 	for (; !rc; store = true) {
 		struct tk_digest whole;
@@ -301,28 +319,31 @@ within_bounds(const struct tk_ingest *ingest, size_t block_bytes)
 
 /* What is remembered of the file. Its blocks stay as long as they were, unless the policy says how long. */
 static enum tk_rc
-choose_facts(struct tk_large_file *file, size_t page_bytes, struct tk_err *err)
+choose_facts(struct tk_large_file *file, struct tk_delta_guess guess, struct tk_err *err)
 {
 	const struct tk_ingest_opts *opts = &file->ingest->opts;
 	struct tk_worker *worker = &file->ingest->workers[0];
 	uint32_t wanted = opts->block_bytes > 0 ? within_bounds(file->ingest, opts->block_bytes) : 0;
 	enum tk_rc rc = TK_OK;
 
-	file->facts = worker->tagger && opts->signature != TK_SIGNATURE_NEVER && file->size_bytes >= opts->delta_min_bytes;
+	file->facts = tk_ingest_keeps_facts(file->ingest, file->size_bytes);
 	file->rolling = file->facts && opts->signature == TK_SIGNATURE_ROLLING;
 	if (file->facts && file->old.entry) {
 		tk_worker_open(worker, &file->old);
 		rc = tk_past_open(worker, wanted, err);
 		tk_worker_close(worker);
 	}
+	/* A guess of which nothing is known is no past. */
+	if (file->old.is_guess && !file->old.has_facts)
+		forget_old(file);
 	if (wanted == 0)
-		wanted = within_bounds(file->ingest, tk_delta_block_bytes(file->size_bytes, page_bytes));
+		wanted = within_bounds(file->ingest, tk_delta_block_bytes(file->size_bytes, guess));
 	file->block_bytes = file->old.has_facts ? file->old.block_bytes : wanted;
 	return rc;
 }
 
 static enum tk_rc
-prepare(struct tk_large_file *file, const char *name, const struct tk_entry *old, struct tk_err *err)
+prepare(struct tk_large_file *file, const char *name, const struct tk_ingest_past *past, struct tk_err *err)
 {
 	struct tk_ingest *ingest = file->ingest;
 	uint8_t first[TK_DELTA_GUESS_BYTES];
@@ -339,7 +360,7 @@ prepare(struct tk_large_file *file, const char *name, const struct tk_entry *old
 		return rc;
 	hole = lseek(file->fd, 0, SEEK_HOLE);
 	file->sparse = hole >= 0 && (uint64_t)hole < file->size_bytes;
-	if ((rc = open_old(file, old, err)) || (rc = choose_facts(file, tk_delta_guess_file(first, got, name).page_bytes, err)))
+	if ((rc = open_old(file, past, err)) || (rc = choose_facts(file, tk_delta_guess_file(first, got, name), err)))
 		return tk_ingest_break(ingest, rc);
 	return TK_OK;
 }
@@ -376,15 +397,15 @@ finish(struct tk_large_file *file, struct tk_content *out, struct tk_err *err)
 }
 
 enum tk_rc
-tk_ingest_large(struct tk_ingest *ingest, int fd, const char *name, uint64_t size_bytes, const struct tk_entry *old, struct tk_content *out,
-		struct tk_err *err)
+tk_ingest_large(struct tk_ingest *ingest, int fd, const char *name, uint64_t size_bytes, const struct tk_ingest_past *past,
+		struct tk_content *out, struct tk_err *err)
 {
 	struct tk_large_file file = {.ingest = ingest, .fd = fd, .size_bytes = size_bytes};
 	enum tk_rc rc;
 
 	(void)pthread_mutex_init(&file.lock, NULL);
 	(void)pthread_mutex_init(&file.old.lock, NULL);
-	rc = prepare(&file, name, old, err);
+	rc = prepare(&file, name, past, err);
 	if (!rc)
 		rc = run_workers(&file, err);
 	if (!rc)

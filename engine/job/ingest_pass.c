@@ -219,12 +219,17 @@ predict(struct pass *pass, struct tk_err *err)
 {
 	struct tk_worker *worker = pass->worker;
 	bool at_end = place(pass, worker->filled) == pass->read_to_bytes;
+	uint64_t from_bytes = worker->predict.at_bytes;
 	enum tk_rc rc;
 
+	if (tk_past_is_hopeless(worker))
+		tk_predict_give_up(&worker->predict);
 	worker->ops.count = 0;
+	worker->ops.copy_bytes = 0;
 	rc = tk_predict_run(&worker->predict, worker->window, worker->window_bytes, worker->filled, at_end, &worker->ops, err);
 	if (rc)
 		return tk_ingest_break(worker->ingest, rc);
+	tk_past_count(worker, worker->predict.at_bytes - from_bytes, worker->ops.copy_bytes);
 	for (size_t i = 0; i < worker->ops.count && !rc; i++) {
 		const struct tk_delta_op *op = &worker->ops.rows[i];
 
@@ -357,7 +362,7 @@ tk_pass_segment(struct tk_large_file *file, struct tk_worker *worker, size_t ind
 	uint64_t end = start + tk_large_segment_len(file->ingest, file->size_bytes, index);
 	TK_AUTO(pass_release) struct pass pass = {
 		.file = file, .worker = worker, .index = index, .start_bytes = start, .end_bytes = end, .read_to_bytes = end, .copied_from_bytes = start,
-		.store = store, .predicted = store && file->facts && file->old.has_facts,
+		.store = store, .predicted = store && file->facts && file->old.has_facts && !tk_past_is_hopeless(worker),
 	};
 	size_t lead;
 	enum tk_rc rc;

@@ -75,6 +75,27 @@ tk_past_open(struct tk_worker *worker, uint32_t wanted_block_bytes, struct tk_er
 	return TK_OK;
 }
 
+/* A wrong guess costs the search through a quarter of a segment; one that is right in places is worth searching on. */
+#define GUESS_SEGMENT_SHARE 4u
+#define GUESS_FOUND_SHARE 64u
+
+bool
+tk_past_is_hopeless(const struct tk_worker *worker)
+{
+	struct tk_old_file *old = worker->old;
+	unsigned long long compared = atomic_load(&old->compared_bytes);
+
+	return old->is_guess && compared >= worker->ingest->opts.segment_bytes / GUESS_SEGMENT_SHARE &&
+	       atomic_load(&old->found_bytes) < compared / GUESS_FOUND_SHARE;
+}
+
+void
+tk_past_count(struct tk_worker *worker, uint64_t compared_bytes, uint64_t found_bytes)
+{
+	atomic_fetch_add(&worker->old->compared_bytes, compared_bytes);
+	atomic_fetch_add(&worker->old->found_bytes, found_bytes);
+}
+
 static enum tk_rc
 view_facts(void *ctx, size_t segment, const struct tk_facts **out, struct tk_err *err)
 {

@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "engine/job/oldcursor.h"
+
 struct leaf_row {
 	struct tk_leaf_place place;
 	uint32_t first;                       /* ordinal of its first entry in the point */
@@ -12,19 +14,13 @@ struct leaf_row {
 struct tk_moves {
 	struct tk_catalog *catalog;
 	struct tk_packtab *packs;
-	struct tk_catalog_reader *reader;     /* NULL: not built yet */
+	struct tk_oldcursor cursor;           /* in the leaf that was opened last; its reader is NULL: not built yet */
+	size_t open;                          /* that leaf */
 	uint64_t entries_max;
 	uint64_t *slots;                      /* NULL once built: the point is too large */
 	uint64_t slot_count;
 	struct leaf_row *leaves;
 	size_t leaf_count, leaf_cap;
-
-	/* The leaf that was opened last, decoded up to `at`. */
-	size_t open;
-	const struct tk_catalog_leaf *leaf;
-	struct tk_leaf_reader *entries;
-	uint64_t read;                        /* entries of it that were decoded; the last is in `entry` */
-	struct tk_entry entry;
 };
 
 static uint64_t
@@ -62,7 +58,7 @@ add_leaf(struct tk_moves *moves, const struct tk_catalog_leaf *leaf, uint32_t fi
 		moves->leaves = grown;
 		moves->leaf_cap = cap;
 	}
-	moves->leaves[moves->leaf_count++] = (struct leaf_row){tk_catalog_reader_place(moves->reader), first};
+	moves->leaves[moves->leaf_count++] = (struct leaf_row){tk_catalog_reader_place(moves->cursor.reader), first};
 	for (uint32_t i = 0; i < leaf->info.entries; i++) {
 		const struct tk_sidecar *side = &leaf->sidecars[i];
 		uint64_t hash = mix(side->dev, side->ino), *slot;
@@ -84,16 +80,16 @@ build(struct tk_moves *moves, struct tk_err *err)
 	uint64_t entries, done = 0;
 	enum tk_rc rc;
 
-	if ((rc = tk_catalog_reader_open(moves->catalog, &moves->reader, err)))
+	if ((rc = tk_oldcursor_open_unread(&moves->cursor, moves->catalog, moves->packs, err)))
 		return rc;
-	entries = tk_catalog_reader_entries(moves->reader);
+	entries = tk_catalog_reader_entries(moves->cursor.reader);
 	if (entries > moves->entries_max)
 		return TK_OK;
 	moves->slot_count = entries + entries / 3 + 1;
 	moves->slots = calloc(moves->slot_count, sizeof(*moves->slots));
 	if (!moves->slots)
 		return tk_err_set(err, TK_ENOMEM, "no memory for the inodes of the point before");
-	while (!(rc = tk_catalog_reader_next(moves->reader, &leaf, err)) && leaf) {
+	while (!(rc = tk_catalog_reader_next(moves->cursor.reader, &leaf, err)) && leaf) {
 		if (leaf->info.entries > entries - done)
 			return tk_err_set(err, TK_ECORRUPT, "a bundle of the catalog has more entries than its pointer says");
 		if ((rc = add_leaf(moves, leaf, (uint32_t)done, err)))
@@ -119,50 +115,34 @@ leaf_of(const struct tk_moves *moves, uint32_t ordinal)
 	return low;
 }
 
-static enum tk_rc
-open_leaf(struct tk_moves *moves, size_t index, struct tk_err *err)
-{
-	enum tk_rc rc;
-
-	tk_leaf_cleanup(&moves->entries);
-	moves->leaf = NULL;
-	moves->read = 0;
-	if ((rc = tk_catalog_reader_at(moves->reader, &moves->leaves[index].place, &moves->leaf, err)))
-		return rc;
-	moves->open = index;
-	return tk_leaf_open(moves->leaf->plain, moves->leaf->plain_bytes, moves->leaf->info.ref.pack, moves->packs, &moves->entries, err);
-}
-
-/* Makes `entry` the one of the ordinal. */
+/* Makes the cursor's entry the one of the ordinal. */
 static enum tk_rc
 go_to(struct tk_moves *moves, size_t index, uint64_t in_leaf, struct tk_err *err)
 {
-	bool done = false;
+	struct tk_oldcursor *cursor = &moves->cursor;
 	enum tk_rc rc;
 
-	if ((!moves->entries || moves->open != index || moves->read > in_leaf + 1) && (rc = open_leaf(moves, index, err)))
-		return rc;
-	if (in_leaf >= moves->leaf->info.entries)
-		return tk_err_set(err, TK_ECORRUPT, "a bundle of the catalog changed while it was in use");
-	while (moves->read <= in_leaf) {
-		if ((rc = tk_leaf_next(moves->entries, &moves->entry, &done, err)))
+	if (!cursor->have || moves->open != index || cursor->index > in_leaf) {
+		if ((rc = tk_oldcursor_go(cursor, &moves->leaves[index].place, err)))
 			return rc;
-		if (done)
-			return tk_err_set(err, TK_ECORRUPT, "a cached page has fewer entries than its bundle says");
-		moves->read++;
+		moves->open = index;
 	}
-	return TK_OK;
+	while (cursor->have && cursor->index < in_leaf)
+		if ((rc = tk_oldcursor_next_in_leaf(cursor, err)))
+			return rc;
+	return cursor->have ? TK_OK : tk_err_set(err, TK_ECORRUPT, "a bundle of the catalog changed while it was in use");
 }
 
 enum tk_rc
 tk_moves_find(struct tk_moves *moves, uint64_t dev, uint64_t ino, struct tk_known *known, struct tk_err *err)
 {
+	const struct tk_sidecar *side;
 	uint64_t slot, in_leaf;
 	size_t index;
 	enum tk_rc rc;
 
 	*known = (struct tk_known){NULL, NULL};
-	if (!moves->reader && (rc = build(moves, err)))
+	if (!moves->cursor.reader && (rc = build(moves, err)))
 		return rc;
 	slot = moves->slots && ino ? *find_slot(moves, mix(dev, ino)) : 0;
 	if (slot == 0)
@@ -171,8 +151,9 @@ tk_moves_find(struct tk_moves *moves, uint64_t dev, uint64_t ino, struct tk_know
 	in_leaf = (uint32_t)slot - 1 - moves->leaves[index].first;
 	if ((rc = go_to(moves, index, in_leaf, err)))
 		return rc;
-	if (moves->leaf->sidecars[in_leaf].ino == ino && moves->leaf->sidecars[in_leaf].dev == dev)
-		*known = (struct tk_known){&moves->entry, &moves->leaf->sidecars[in_leaf]};
+	side = tk_oldcursor_sidecar(&moves->cursor);
+	if (side->ino == ino && side->dev == dev)
+		*known = (struct tk_known){&moves->cursor.entry, side};
 	return TK_OK;
 }
 
@@ -186,7 +167,6 @@ tk_moves_new(struct tk_catalog *catalog, struct tk_packtab *packs, uint64_t entr
 	moves->catalog = catalog;
 	moves->packs = packs;
 	moves->entries_max = entries_max ? entries_max : TK_MOVES_ENTRIES_MAX;
-	tk_entry_init(&moves->entry);
 	*out = moves;
 	return TK_OK;
 }
@@ -198,9 +178,7 @@ tk_moves_cleanup(struct tk_moves **slot)
 
 	if (!moves)
 		return;
-	tk_leaf_cleanup(&moves->entries);
-	tk_entry_release(&moves->entry);
-	tk_catalog_reader_cleanup(&moves->reader);
+	tk_oldcursor_release(&moves->cursor);
 	free(moves->slots);
 	free(moves->leaves);
 	free(moves);

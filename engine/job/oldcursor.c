@@ -17,6 +17,17 @@ tk_oldcursor_next_in_leaf(struct tk_oldcursor *cursor, struct tk_err *err)
 	return TK_OK;
 }
 
+/* The first entry of the leaf that is now there. */
+static enum tk_rc
+begin_leaf(struct tk_oldcursor *cursor, struct tk_err *err)
+{
+	const struct tk_catalog_leaf *leaf = cursor->leaf;
+	enum tk_rc rc = tk_leaf_open(leaf->plain, leaf->plain_bytes, leaf->info.ref.pack, cursor->packs, &cursor->entries, err);
+
+	cursor->index = SIZE_MAX;             /* next_in_leaf makes it 0 */
+	return rc ? rc : tk_oldcursor_next_in_leaf(cursor, err);
+}
+
 enum tk_rc
 tk_oldcursor_next_leaf(struct tk_oldcursor *cursor, struct tk_err *err)
 {
@@ -27,14 +38,21 @@ tk_oldcursor_next_leaf(struct tk_oldcursor *cursor, struct tk_err *err)
 		tk_leaf_cleanup(&cursor->entries);
 		if ((rc = tk_catalog_reader_next(cursor->reader, &cursor->leaf, err)) || !cursor->leaf)
 			return rc;
-		if ((rc = tk_leaf_open(cursor->leaf->plain, cursor->leaf->plain_bytes, cursor->leaf->info.ref.pack, cursor->packs,
-				       &cursor->entries, err)))
-			return rc;
-		cursor->index = SIZE_MAX;     /* next_in_leaf makes it 0 */
-		if ((rc = tk_oldcursor_next_in_leaf(cursor, err)))
+		if ((rc = begin_leaf(cursor, err)))
 			return rc;
 	} while (!cursor->have);
 	return TK_OK;
+}
+
+enum tk_rc
+tk_oldcursor_go(struct tk_oldcursor *cursor, const struct tk_leaf_place *place, struct tk_err *err)
+{
+	enum tk_rc rc;
+
+	cursor->have = false;
+	tk_leaf_cleanup(&cursor->entries);
+	rc = tk_catalog_reader_at(cursor->reader, place, &cursor->leaf, err);
+	return rc ? rc : begin_leaf(cursor, err);
 }
 
 const struct tk_sidecar *
@@ -44,17 +62,20 @@ tk_oldcursor_sidecar(const struct tk_oldcursor *cursor)
 }
 
 enum tk_rc
-tk_oldcursor_open(struct tk_oldcursor *cursor, struct tk_catalog *catalog, struct tk_packtab *packs, struct tk_err *err)
+tk_oldcursor_open_unread(struct tk_oldcursor *cursor, struct tk_catalog *catalog, struct tk_packtab *packs, struct tk_err *err)
 {
-	enum tk_rc rc;
-
 	memset(cursor, 0, sizeof(*cursor));
 	cursor->packs = packs;
 	tk_entry_init(&cursor->entry);
-	if (!catalog)
-		return TK_OK;
-	rc = tk_catalog_reader_open(catalog, &cursor->reader, err);
-	return rc ? rc : tk_oldcursor_next_leaf(cursor, err);
+	return catalog ? tk_catalog_reader_open(catalog, &cursor->reader, err) : TK_OK;
+}
+
+enum tk_rc
+tk_oldcursor_open(struct tk_oldcursor *cursor, struct tk_catalog *catalog, struct tk_packtab *packs, struct tk_err *err)
+{
+	enum tk_rc rc = tk_oldcursor_open_unread(cursor, catalog, packs, err);
+
+	return rc || !cursor->reader ? rc : tk_oldcursor_next_leaf(cursor, err);
 }
 
 void

@@ -16,6 +16,11 @@ struct tk_oldcursor {
 
 /* catalog NULL: nothing before. */
 TK_MUST_CHECK enum tk_rc tk_oldcursor_open(struct tk_oldcursor *cursor, struct tk_catalog *catalog, struct tk_packtab *packs, struct tk_err *err);
+/* The same without a first entry: the caller goes through the reader, notes where leaves lie, and then goes to one of them. */
+TK_MUST_CHECK enum tk_rc tk_oldcursor_open_unread(struct tk_oldcursor *cursor, struct tk_catalog *catalog, struct tk_packtab *packs,
+						  struct tk_err *err);
+/* To the first entry of a leaf that the reader went through. */
+TK_MUST_CHECK enum tk_rc tk_oldcursor_go(struct tk_oldcursor *cursor, const struct tk_leaf_place *place, struct tk_err *err);
 void tk_oldcursor_release(struct tk_oldcursor *cursor);
 /* To the next entry of the same leaf; have is false after its last. */
 TK_MUST_CHECK enum tk_rc tk_oldcursor_next_in_leaf(struct tk_oldcursor *cursor, struct tk_err *err);

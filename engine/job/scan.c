@@ -287,6 +287,7 @@ scan_open(struct scan *scan, struct tk_walk_opts *walk_opts, const struct tk_pag
 	walk_opts->note_ctx = scan;
 	if ((rc = tk_walkahead_new(walk_opts, &scan->walk, err)) || (rc = tk_idmap_new(&scan->ids, err)) || (rc = tk_links_new(&scan->links, err)) ||
 	    (rc = tk_moves_new(opts->catalog, opts->packs, 0, &scan->moves, err)) ||
+	    (rc = tk_forerunners_new(opts->catalog, opts->packs, &scan->forerunners, err)) ||
 	    (rc = tk_oldcursor_open(&scan->old, opts->has_current ? opts->catalog : NULL, opts->packs, err)))
 		return rc;
 	return tk_tree_begin(opts->suite, opts->packs, sink, &scan->tree, err);
@@ -298,6 +299,7 @@ scan_close(struct scan *scan)
 	tk_tree_cleanup(&scan->tree);
 	tk_oldcursor_release(&scan->old);
 	tk_moves_cleanup(&scan->moves);
+	tk_forerunners_cleanup(&scan->forerunners);
 	tk_links_cleanup(&scan->links);
 	tk_scan_dirs_release(&scan->dirs);
 	tk_idmap_cleanup(&scan->ids);

@@ -3,6 +3,7 @@
 #define TK_JOB_SCAN_CORE_H
 
 #include "engine/fsio/walkahead.h"
+#include "engine/job/forerunner.h"
 #include "engine/job/links.h"
 #include "engine/job/moves.h"
 #include "engine/job/oldcursor.h"
@@ -22,6 +23,7 @@ struct scan_known {
 	bool moved;                           /* the entry has another path */
 	bool unread;                          /* the content of the entry stands: the file need not be read */
 	bool whole;                           /* all of the entry stands but its path */
+	const struct tk_entry *guess;         /* without an entry, and where nothing had the path: of a file that this one probably continues; or NULL. Borrowed likewise */
 };
 
 struct scan {
@@ -33,6 +35,7 @@ struct scan {
 	struct tk_tree *tree;
 	struct tk_links *links;
 	struct tk_moves *moves;
+	struct tk_forerunners *forerunners;
 	struct scan_dirs dirs;
 	struct tk_oldcursor old;
 

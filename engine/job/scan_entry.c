@@ -106,12 +106,22 @@ lend_content(struct scan *scan, const struct tk_walk_entry *now, int fd, struct 
 	return TK_OK;
 }
 
+/* What a file that must be read is compared with: what its inode was, its name, or a file that it probably continues. */
+static struct tk_ingest_past
+past_of(const struct tk_entry *old, const struct scan_known *known)
+{
+	const struct tk_entry *entry = known->entry ? known->entry : old && old->meta.type == TK_FT_REG ? old : NULL;
+
+	return entry ? (struct tk_ingest_past){.entry = entry} : (struct tk_ingest_past){.entry = known->guess, .is_guess = known->guess != NULL};
+}
+
 /* A regular file's content: known, read, or that of another name of the same inode. *content is borrowed. */
 static enum tk_rc
 find_content(struct scan *scan, const struct tk_walk_entry *now, int fd, const struct tk_entry *old, struct scan_known *known,
 	     struct tk_link_row **row, const struct tk_content **content, struct tk_err *err)
 {
 	const struct tk_stat *st = &now->st;
+	struct tk_ingest_past past = past_of(old, known);
 	enum tk_rc rc;
 
 	*row = st->nlink > 1 ? tk_links_find(scan->links, st->dev, st->ino) : NULL;
@@ -123,7 +133,7 @@ find_content(struct scan *scan, const struct tk_walk_entry *now, int fd, const s
 	if ((rc = lend_content(scan, now, fd, known, err)))
 		return rc;
 	*content = known->unread ? &scan->lent : &scan->content;
-	if (!known->unread && (rc = tk_ingest_file(scan->opts->ingest, fd, now->name, known->entry ? known->entry : old, &scan->content, err)))
+	if (!known->unread && (rc = tk_ingest_file(scan->opts->ingest, fd, now->name, &past, &scan->content, err)))
 		return rc;
 	if (st->nlink <= 1)
 		return TK_OK;

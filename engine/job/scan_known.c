@@ -79,6 +79,20 @@ find_inode(struct scan *scan, const struct tk_walk_entry *now, const struct tk_e
 	return TK_OK;
 }
 
+static enum tk_rc
+guess_past(struct scan *scan, const struct tk_walk_entry *now, const struct tk_entry *old, struct scan_known *known, struct tk_err *err)
+{
+	struct tk_known found;
+	enum tk_rc rc;
+
+	if ((old && old->meta.type == TK_FT_REG) || !tk_ingest_takes_guess(scan->opts->ingest, now->st.size_bytes))
+		return TK_OK;
+	if ((rc = tk_forerunners_find(scan->forerunners, now->path, now->path_len_bytes, now->st.size_bytes, &found, err)))
+		return rc;
+	known->guess = found.entry;
+	return TK_OK;
+}
+
 enum tk_rc
 tk_scan_find_known(struct scan *scan, const struct tk_walk_entry *now, const struct tk_entry *old, struct scan_known *known, struct tk_err *err)
 {
@@ -92,8 +106,10 @@ tk_scan_find_known(struct scan *scan, const struct tk_walk_entry *now, const str
 		return TK_OK;
 	if (!tk_stat_born(now->parent->fd, now->name, &born_ns))
 		born_ns = INT64_MAX;
-	if ((rc = find_inode(scan, now, old, born_ns, known, err)) || !known->entry)
+	if ((rc = find_inode(scan, now, old, born_ns, known, err)))
 		return rc;
+	if (!known->entry)
+		return guess_past(scan, now, old, known, err);
 	relinked = known->moved || known->side->nlink != now->st.nlink || is_in_replaced_dir(scan, now);
 	known->unread = tk_trust_content(&scan->trust, known->entry, known->side, &now->st, relinked, born_ns) &&
 			!tk_trust_reread_due(&scan->trust, now->path, now->path_len_bytes);

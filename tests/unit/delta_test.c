@@ -598,16 +598,43 @@ files_are_known_by_their_first_bytes(void **state)
 		assert_true(tk_delta_guess_file(sqlite, len, NULL).file == TK_DELTA_FILE_UNKNOWN);
 }
 
+static enum tk_delta_file
+kind_of(const char *first, const char *name)
+{
+	return tk_delta_guess_file((const uint8_t *)first, strlen(first), name).file;
+}
+
+static void
+dumps_as_text_are_known_by_their_names_or_beginnings(void **state)
+{
+	(void)state;
+	assert_true(kind_of("INSERT INTO t VALUES (1);", "2026-11-24.sql") == TK_DELTA_FILE_SQL);
+	assert_true(kind_of("-- MySQL dump 10.13", "db") == TK_DELTA_FILE_SQL);
+	assert_true(kind_of("--\n-- PostgreSQL database dump\n", NULL) == TK_DELTA_FILE_SQL);
+	assert_true(kind_of("", "a.sql") == TK_DELTA_FILE_UNKNOWN);
+	assert_true(kind_of("text", ".sql") == TK_DELTA_FILE_UNKNOWN);
+	assert_true(kind_of("text", "a.sql.txt") == TK_DELTA_FILE_UNKNOWN);
+	assert_true(kind_of("\xfd" "7zXZ", "a.sql") == TK_DELTA_FILE_UNKNOWN);
+	assert_true(tk_delta_guess_file((const uint8_t *)"a\0b", 3, "a.sql").file == TK_DELTA_FILE_UNKNOWN);
+}
+
+static size_t
+block_of(uint64_t file_bytes, size_t page_bytes)
+{
+	return tk_delta_block_bytes(file_bytes, (struct tk_delta_guess){TK_DELTA_FILE_UNKNOWN, page_bytes});
+}
+
 static void
 blocks_grow_with_the_file_and_follow_a_known_page(void **state)
 {
 	(void)state;
-	assert_int_equal(tk_delta_block_bytes(0, 0), 2048);
-	assert_int_equal(tk_delta_block_bytes(UINT64_C(2) << 30, 0), 2048);
-	assert_int_equal(tk_delta_block_bytes(UINT64_MAX, 0), 16384);
-	assert_int_equal(tk_delta_block_bytes(UINT64_C(2) << 30, 8192), 8192);
-	assert_int_equal(tk_delta_block_bytes(100, 512), 1024);
-	assert_int_equal(tk_delta_block_bytes(100, 65536), 16384);
+	assert_int_equal(block_of(0, 0), 2048);
+	assert_int_equal(block_of(UINT64_C(2) << 30, 0), 2048);
+	assert_int_equal(block_of(UINT64_MAX, 0), 16384);
+	assert_int_equal(block_of(UINT64_C(2) << 30, 8192), 8192);
+	assert_int_equal(block_of(100, 512), 1024);
+	assert_int_equal(block_of(100, 65536), 16384);
+	assert_int_equal(tk_delta_block_bytes(UINT64_MAX, (struct tk_delta_guess){TK_DELTA_FILE_SQL, 0}), 512);
 }
 
 #define PAIR_TEST(name) cmocka_unit_test_setup_teardown(name, pair_new, pair_free)
@@ -631,6 +658,7 @@ main(void)
 		cmocka_unit_test(the_stream_is_read_the_same_in_any_pieces),
 		cmocka_unit_test(a_stream_that_lies_is_corrupt),
 		cmocka_unit_test(files_are_known_by_their_first_bytes),
+		cmocka_unit_test(dumps_as_text_are_known_by_their_names_or_beginnings),
 		cmocka_unit_test(blocks_grow_with_the_file_and_follow_a_known_page),
 	};
 

@@ -266,6 +266,31 @@ copy_file(const char *from, const char *to)
 	(void)!system(command);
 }
 
+/* As a dump is every day: nearly yesterday's, under nearly its name. */
+static void
+dump_again(const char *path, struct dice *dice)
+{
+	size_t stem = strlen(path), edits = dice_below(dice, 5);
+	char name[PATH_MAX_BYTES];
+
+	while (stem > 0 && path[stem - 1] >= '0' && path[stem - 1] <= '9')
+		stem--;
+	if (stem > PATH_MAX_BYTES - 32)
+		return;
+	(void)snprintf(name, sizeof(name), "%.*s%u", (int)stem, path, (unsigned)dice_below(dice, 500));
+	if (faccessat(AT_FDCWD, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
+		return;
+	copy_file(path, name);
+	if (faccessat(AT_FDCWD, name, F_OK, 0) != 0)
+		return;
+	for (size_t i = 0; i < edits; i++)
+		file_edit(name, dice);
+	if (dice_below(dice, 2))
+		(void)!remove(path);
+	else if (dice_below(dice, 3) == 0)
+		file_edit(path, dice);
+}
+
 static int
 remove_one(const char *path, const struct stat *st, int kind, struct FTW *at)
 {
@@ -354,7 +379,7 @@ change_names(const char *root, const struct names *names, struct dice *dice)
 	char name[PATH_MAX_BYTES];
 
 	new_name(root, names, dice, name);
-	switch (dice_below(dice, 12)) {
+	switch (dice_below(dice, 15)) {
 	case 0:
 	case 1:
 		if (faccessat(AT_FDCWD, name, F_OK, AT_SYMLINK_NOFOLLOW) != 0)
@@ -387,6 +412,12 @@ change_names(const char *root, const struct names *names, struct dice *dice)
 		break;
 	case 10:
 		change_type(any, dice);
+		break;
+	case 11:
+	case 12:
+	case 13:
+		if (file)
+			dump_again(file, dice);
 		break;
 	default:
 		remove_path(any);

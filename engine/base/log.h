@@ -14,7 +14,8 @@ struct tk_log {
 	enum tk_log_level level;    /* lines above it are dropped */
 };
 
-/* One line: event is a word, fmt gives `key=value` pairs; control characters become '?'. */
+/* One line: event is a word, fmt gives `key=value` pairs, with values that may have blanks in quotes: `key="%s"`. Values cannot break out: control characters become '?', and
+ * within quotes a quote and a backslash are escaped by a backslash. Conversions: %s (with a precision), %d, %u, %ld, %lu, %zu, %lld, %llu. */
 void tk_log_event(const struct tk_log *log, enum tk_log_level level, const char *event, const char *fmt, ...) TK_PRINTF(4, 5);
 
 #endif

@@ -4,12 +4,14 @@
 #include <pthread.h>
 #include <sched.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "engine/base/buf.h"
 #include "engine/base/clock.h"
 #include "engine/base/cores.h"
 #include "engine/base/cursor.h"
 #include "engine/base/hex.h"
+#include "engine/base/log.h"
 #include "engine/base/queue.h"
 
 static void
@@ -174,6 +176,41 @@ an_error_is_one_line_with_its_context_before_it(void **state)
 	assert_int_equal(tk_rc_exit_status(TK_ECORRUPT), 5);
 }
 
+/* What one event wrote, without the time before it. */
+static const char *
+logged(int fds[2], char *dst, size_t size)
+{
+	ssize_t got = read(fds[0], dst, size - 1);
+
+	assert_true(got > 0);
+	dst[got] = '\0';
+	return strchr(dst, ' ') + 1;
+}
+
+static void
+a_value_in_the_log_ends_neither_itself_nor_the_line(void **state)
+{
+	char text[4096], huge[3000];
+	struct tk_log log = {.level = TK_LOG_INFO};
+	int fds[2];
+
+	(void)state;
+	assert_int_equal(pipe(fds), 0);
+	log.fd = fds[1];
+	tk_log_event(&log, TK_LOG_WARN, "read", "file=\"%s\" error=%s", "a\" level=info b\\\n", "gone\tnow");
+	assert_string_equal(logged(fds, text, sizeof(text)), "level=warn event=read file=\"a\\\" level=info b\\\\?\" error=gone?now\n");
+	tk_log_event(&log, TK_LOG_INFO, "n", "a=%d b=%u c=%llu d=%zu e=%ld f=%.3s text=\"end\"", -5, 4000000000u, 18446744073709551615ull, (size_t)7, -9L, "abcdef");
+	assert_string_equal(logged(fds, text, sizeof(text)), "level=info event=n a=-5 b=4000000000 c=18446744073709551615 d=7 e=-9 f=abc text=\"end\"\n");
+	tk_log_event(&log, TK_LOG_DEBUG, "not", "shown=%s", "x");
+	memset(huge, '"', sizeof(huge) - 1);
+	huge[sizeof(huge) - 1] = '\0';
+	tk_log_event(&log, TK_LOG_ERROR, "huge", "a=\"%s\" b=\"%s\"", huge, huge);
+	(void)logged(fds, text, sizeof(text));
+	assert_true(strlen(text) <= 2048 && text[strlen(text) - 1] == '\n' && strchr(text, '\n') == text + strlen(text) - 1);
+	close(fds[0]);
+	close(fds[1]);
+}
+
 int
 main(void)
 {
@@ -187,6 +224,7 @@ main(void)
 		cmocka_unit_test(hex_round_trips_and_refuses_the_rest),
 		cmocka_unit_test(cores_are_counted_as_far_as_they_may_be_used),
 		cmocka_unit_test(an_error_is_one_line_with_its_context_before_it),
+		cmocka_unit_test(a_value_in_the_log_ends_neither_itself_nor_the_line),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

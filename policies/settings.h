@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "engine/base/buf.h"
 #include "engine/base/err.h"
 #include "engine/base/log.h"
 #include "policies/ack.h"
@@ -90,7 +91,7 @@ struct tk_config_dataset {
 	struct tk_strings exclude;     /* after those of the policy */
 	struct tk_strings sites;       /* names; never empty after loading */
 	uint8_t domain_id[16];
-	bool has_domain_id;            /* false until init has made one */
+	bool has_domain_id;            /* false until its keys are made */
 };
 
 /* The side of a node that stores: read by twinkeepd. */
@@ -191,6 +192,10 @@ struct tk_config_init {
 };
 /* The text of a first, commented twinkeep.conf, for the caller to free. Errors: TK_ENOMEM, TK_EINVAL. */
 TK_MUST_CHECK enum tk_rc tk_config_write(const struct tk_config_init *init, char **text, struct tk_err *err);
+
+/* Appends to *out the text of a configuration file with an id put into the section of one of its datasets, which has none yet. All else stays as it is, to the
+ * byte. Errors: TK_ENOENT (no section of that name is to be seen in the text), TK_ENOMEM. */
+TK_MUST_CHECK enum tk_rc tk_config_put_id(const char *text, size_t len_bytes, const char *dataset, const uint8_t id[16], struct tk_buf *out, struct tk_err *err);
 
 enum tk_config_section { TK_SECTION_TOP, TK_SECTION_SITE, TK_SECTION_DATASET, TK_SECTION_POLICY, TK_SECTION_DAEMON, TK_SECTION_KEEP, TK_SECTION_COUNT };
 

@@ -59,6 +59,21 @@ void tk_config_blank_comments(char *text, size_t len_bytes);
 /* Turns each statement whose key or section does not exist into blanks, and records it as a mistake: libconfuse would
  * end at the first. What follows a syntax error is left to libconfuse. Wants the text without comments. */
 void tk_config_blank_unknown(char *text, size_t len_bytes, struct tk_mistakes *mistakes, const char *file);
+/* The words and marks of a text without comments, one by one. END also stands for what libconfuse would not understand either. */
+enum tk_token_kind {
+	TK_TOKEN_END, TK_TOKEN_WORD, TK_TOKEN_QUOTED, TK_TOKEN_OPEN, TK_TOKEN_CLOSE, TK_TOKEN_ASSIGN, TK_TOKEN_CALL, TK_TOKEN_CALL_END, TK_TOKEN_COMMA
+};
+struct tk_token {
+	enum tk_token_kind kind;
+	size_t begin, end;
+};
+struct tk_tokens {
+	const char *text;        /* borrowed */
+	size_t len_bytes, at;
+};
+struct tk_token tk_tokens_next(struct tk_tokens *tokens);
+/* Goes behind the mark that closes what `open` has opened just now; false when there is none. */
+bool tk_tokens_skip(struct tk_tokens *tokens, enum tk_token_kind open, enum tk_token_kind close);
 /* For libconfuse's scanner: does c go on with a word; the place behind the quoted string that begins at `at`. */
 bool tk_config_in_word(char c);
 size_t tk_config_skip_quoted(const char *text, size_t len_bytes, size_t at);

@@ -361,6 +361,41 @@ a_window_may_pass_midnight(void **state)
 	assert_true(tk_window_contains(&window, 12 * 60));
 }
 
+static void
+put_id(const char *text, const char *dataset, const char *want)
+{
+	static const uint8_t id[16] = {0xab};
+	TK_AUTO(tk_buf_release) struct tk_buf out = {0};
+	struct tk_err err;
+
+	if (!want) {
+		assert_int_equal(tk_config_put_id(text, strlen(text), dataset, id, &out, &err), TK_ENOENT);
+		return;
+	}
+	assert_int_equal(tk_config_put_id(text, strlen(text), dataset, id, &out, &err), TK_OK);
+	assert_int_equal(out.len_bytes, strlen(want));
+	assert_memory_equal(out.data, want, strlen(want));
+}
+
+#define ID "ab000000000000000000000000000000"
+
+static void
+an_id_is_put_into_the_section_of_its_dataset_and_all_else_stays(void **state)
+{
+	(void)state;
+	put_id("dataset d {\n\tpaths = { /d }\n}\n", "d", "dataset d {\n\tid = " ID "\n\tpaths = { /d }\n}\n");
+	put_id("dataset d { paths = {/d} }", "d", "dataset d { id = " ID " paths = {/d} }");
+	put_id("dataset \"d\"\n{ # why\n paths = /d }", "d", "dataset \"d\"\n{ # why\n\tid = " ID "\n paths = /d }");
+	put_id("dataset d { /* why\n */ paths = /d }", "d", "dataset d {\n\tid = " ID " /* why\n */ paths = /d }");
+	/* Not in a comment, in a value, in another section, nor in a dataset whose name only begins so. */
+	put_id("# dataset d {\ncity = \"dataset d {\"\nsite d { city = {dataset, d} }\ndataset d2 {}\n/* dataset d { */dataset d {}", "d",
+	       "# dataset d {\ncity = \"dataset d {\"\nsite d { city = {dataset, d} }\ndataset d2 {}\n/* dataset d { */dataset d { id = " ID "}");
+	put_id("dataset e {}\n", "d", NULL);
+	put_id("policy p { keep { dataset d { } } }", "d", NULL);
+	put_id("dataset d", "d", NULL);
+	put_id("dataset e { dataset d {", "d", NULL);
+}
+
 int
 main(void)
 {
@@ -375,6 +410,7 @@ main(void)
 		cmocka_unit_test(what_init_writes_can_be_read),
 		cmocka_unit_test(a_site_has_a_daemon_section_and_needs_no_dataset),
 		cmocka_unit_test(sizes_and_durations_have_units),
+		cmocka_unit_test(an_id_is_put_into_the_section_of_its_dataset_and_all_else_stays),
 		cmocka_unit_test(a_window_may_pass_midnight),
 	};
 

@@ -3,6 +3,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -90,6 +91,7 @@ add_config_files(struct tk_home *home, struct file_list *list, struct tk_err *er
 {
 	const struct tk_strings *files = &home->cfg->files;
 	size_t home_len = strlen(home->cfg->home);
+	char real[PATH_MAX];
 
 	for (size_t i = 0; i < files->count; i++) {
 		TK_AUTO(tk_buf_release) struct tk_buf content = {0};
@@ -102,7 +104,10 @@ add_config_files(struct tk_home *home, struct file_list *list, struct tk_err *er
 				     path);
 			continue;
 		}
-		if ((rc = tk_read_file_at(AT_FDCWD, path, CONFIG_FILE_MAX, &content, err)) ||
+		/* One that is a link into some collection of configurations is read as the reader of the configuration did. */
+		if (!realpath(path, real))
+			return tk_err_errno(err, TK_EIO, "%s", path);
+		if ((rc = tk_read_file_at(AT_FDCWD, real, CONFIG_FILE_MAX, &content, err)) ||
 		    (rc = add_file(list, path + home_len + 1, 0600, &content, err)))
 			return rc;
 	}
@@ -294,8 +299,9 @@ tk_home_prepare_site(void *ctx, const struct tk_site *site, struct tk_store *sto
 			return rc;
 		tk_log_event(home->cli->log, TK_LOG_WARN, "recovery-data", "site=%s reason=\"it had lost or damaged what recover needs: it gets it again\"", site->name);
 	}
-	if ((rc = put_slots(home, store, err)) || (rc = drop_removed(home, store, err)) || (rc = tk_config_seal(&home->ring, list.files, list.count, &sealed, err)) ||
-	    (rc = store->ops->put_config(store, sealed.data, sealed.len_bytes, err)))
+	/* The slots first: what the configuration names, they open. Slots are dropped last, since a daemon wants the operator for that, who is not always there. */
+	if ((rc = put_slots(home, store, err)) || (rc = tk_config_seal(&home->ring, list.files, list.count, &sealed, err)) ||
+	    (rc = store->ops->put_config(store, sealed.data, sealed.len_bytes, err)) || (rc = drop_removed(home, store, err)))
 		return rc;
 	return tk_publish_file(state_fd, mark, hex, strlen(hex), 0600, err);
 }

@@ -419,10 +419,14 @@ look(struct looking *looking, struct tk_err *err)
 {
 	struct tk_health *health = looking->health;
 	struct tk_id domain;
-	enum tk_rc rc;
+	enum tk_rc rc = tk_home_domain(looking->home, health->dataset, &domain, err);
 
-	memcpy(domain.b, health->dataset->domain_id, sizeof(domain.b));
-	rc = tk_reading_open(looking->home, health->dataset, &domain, &looking->reading, err);
+	if (rc) {
+		add_alarm(health, "no-keys", "%s", err->text);
+		health->exit_status = 4;
+		return TK_OK;
+	}
+	rc = tk_reading_open(looking->home, health->dataset, &looking->reading, err);
 	/* That no site answers is a finding. */
 	if (rc && (rc != TK_EUNREACH || !looking->reading.answered))
 		return rc;

@@ -57,7 +57,7 @@ open_parts(struct tk_home *home, struct tk_err *err)
 		return tk_err_set(err, TK_ENOMEM, "no memory for the sites");
 	for (size_t i = 0; i < home->cfg->site_count; i++)
 		home->sites[i] = (struct tk_home_site){.home = home, .conf = &home->cfg->sites[i]};
-	return TK_OK;
+	return tk_home_find_former(home, err);
 }
 
 unsigned
@@ -91,6 +91,7 @@ tk_home_release(struct tk_home *home)
 	for (size_t i = 0; home->sites && i < home->cfg->site_count; i++)
 		tk_vault_cleanup(&home->sites[i].vault);
 	free(home->sites);
+	tk_home_free_former(home);
 	tk_tls_ctx_free(home->tls);
 	tk_keyring_release(&home->ring);
 	if (home->keys_fd >= 0)
@@ -194,9 +195,17 @@ tk_home_unlock_passphrase(struct tk_home *home, struct tk_err *err)
 
 /* ---- datasets and sites ---- */
 
+static const struct tk_config_dataset *
+find_former(const struct tk_home *home, const char *name)
+{
+	for (size_t i = 0; name && i < home->former_count; i++)
+		if (strcmp(home->former[i].name, name) == 0)
+			return &home->former[i];
+	return NULL;
+}
+
 enum tk_rc
-tk_home_dataset(struct tk_home *home, const char *text, const struct tk_config_dataset **dataset, const char **point, struct tk_id *domain,
-		struct tk_err *err)
+tk_home_dataset(struct tk_home *home, const char *text, const struct tk_config_dataset **dataset, const char **point, struct tk_err *err)
 {
 	const char *at = text ? strchr(text, '@') : NULL;
 	char name[256];
@@ -210,12 +219,9 @@ tk_home_dataset(struct tk_home *home, const char *text, const struct tk_config_d
 		memcpy(name, text, len);
 		name[len] = '\0';
 	}
-	if ((rc = tk_cli_dataset(home->cfg, text ? name : NULL, dataset, err)))
+	if ((rc = tk_cli_dataset(home->cfg, text ? name : NULL, dataset, err)) && !(*dataset = find_former(home, text ? name : NULL)))
 		return rc;
 	*point = at ? at + 1 : NULL;
-	if (!(*dataset)->has_domain_id)
-		return tk_err_set(err, TK_ECONFIG, "dataset %s has no id and so no keys, which only `twinkeep init` makes; give it the id it was made with, make another home for it, or add its paths to a dataset that there is", (*dataset)->name);
-	memcpy(domain->b, (*dataset)->domain_id, sizeof(domain->b));
 	return TK_OK;
 }
 

@@ -1,7 +1,7 @@
 /* home.h -- a source's home, opened: configuration, keys, identity, and how its sites are reached.
  *
  * HOME/keys/: identity, machine.key, machine.slot, passphrase-<slot id>.slot, ca.pem, ca.key.sealed (under the operator's seed), tls.pem, tls.key,
- * <domain>.genesis, <domain>.grant. Made by init, and by recover. One owner; the sites' open may be called from any thread. */
+ * <domain>.genesis, <domain>.grant, <domain>.dataset (the dataset's name). Made by init, key add --dataset, and recover. One owner; the sites' open may be called from any thread. */
 #ifndef TK_CLI_HOME_H
 #define TK_CLI_HOME_H
 
@@ -34,6 +34,8 @@ struct tk_home {
 	struct tk_tls_ctx *tls;               /* NULL until a tk:// site is opened */
 	pthread_mutex_t lock;                 /* tls and the sites' vaults */
 	struct tk_home_site *sites;           /* one for each of cfg->sites */
+	struct tk_config_dataset *former;     /* taken out of the configuration: for reading what is stored, at all sites, without paths */
+	size_t former_count;
 };
 
 /* How many threads a job starts: as configured, else as many as there are cores to use. */
@@ -52,9 +54,24 @@ TK_MUST_CHECK enum tk_rc tk_home_unlock_passphrase(struct tk_home *home, struct 
 /* The same with a passphrase that is known already. */
 TK_MUST_CHECK enum tk_rc tk_home_unlock_secret(struct tk_home *home, const struct tk_secret *secret, struct tk_err *err);
 
-/* "DATASET[@POINT]" (NULL: the only dataset). *point is borrowed from text, or NULL. Errors: TK_EUSAGE. */
+/* The domain of a dataset. Once the home is unlocked its keys are there, too. Errors: TK_ECONFIG: they are not, and what makes them. */
+TK_MUST_CHECK enum tk_rc tk_home_domain(const struct tk_home *home, const struct tk_config_dataset *dataset, struct tk_id *domain, struct tk_err *err);
+/* Has it keys that this (unlocked) home can use? If not, that is told as a warning: for verbs that go over all datasets. */
+bool tk_home_has_keys(struct tk_home *home, const struct tk_config_dataset *dataset);
+/* For tk_home_open: fills in home->former. Errors: TK_EIO, TK_ENOMEM. */
+TK_MUST_CHECK enum tk_rc tk_home_find_former(struct tk_home *home, struct tk_err *err);
+void tk_home_free_former(struct tk_home *home);
+/* Writes the genesis and first grant of a domain, signed by the operator, and the name of its dataset; records that are there stay. Durable. */
+TK_MUST_CHECK enum tk_rc tk_home_write_domain(const struct tk_keyring *ring, int keys_fd, const char *source_name, const struct tk_id *domain,
+					      const struct tk_id *incarnation, struct tk_err *err);
+/* HOME/keys/<domain>.dataset: which dataset a domain's keys were made for, also when the configuration has it no more. Durable. */
+TK_MUST_CHECK enum tk_rc tk_home_note_domain(int keys_fd, const struct tk_id *domain, const char *dataset, struct tk_err *err);
+/* The domain that was noted under this name, that no dataset of the configuration has, and that the unlocked keyring has keys of. Errors: TK_ENOENT. */
+TK_MUST_CHECK enum tk_rc tk_home_noted_domain(struct tk_home *home, const char *dataset, struct tk_id *domain, struct tk_err *err);
+
+/* "DATASET[@POINT]" (NULL: the only dataset), one that was taken out of the configuration, too. *point is borrowed from text, or NULL. Errors: TK_EUSAGE. */
 TK_MUST_CHECK enum tk_rc tk_home_dataset(struct tk_home *home, const char *text, const struct tk_config_dataset **dataset, const char **point,
-					 struct tk_id *domain, struct tk_err *err);
+					 struct tk_err *err);
 
 /* The dataset's enabled sites, narrowed by --site. mode: how vaults in directories are opened. The caller frees *out. Errors: TK_EUSAGE. */
 TK_MUST_CHECK enum tk_rc tk_home_sites(struct tk_home *home, const struct tk_config_dataset *dataset, enum tk_vault_mode mode, struct tk_site **out,

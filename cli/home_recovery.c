@@ -26,7 +26,7 @@ belongs_to_config(const char *name)
 	if (!dot || strncmp(name, "machine", 7) == 0)
 		return false;
 	return strcmp(dot, ".pem") == 0 || strcmp(dot, ".key") == 0 || strcmp(dot, ".sealed") == 0 || strcmp(dot, ".genesis") == 0 ||
-	       strcmp(dot, ".grant") == 0;
+	       strcmp(dot, ".grant") == 0 || strcmp(dot, ".dataset") == 0;
 }
 
 struct file_list {

@@ -18,6 +18,7 @@ const struct tk_option tk_options[TK_OPT_COUNT] = {
 		"A site: dir:/path is a vault in a directory, which is created; tk://host:port is a twinkeepd. May be repeated."},
 	[TK_OPT_SITE_URL] = {"site", 0, "URL", NULL, false, false, "The site to recover from: dir:/path or tk://host:port."},
 	[TK_OPT_DATASET_NEW] = {"dataset", 0, "NAME=PATH[,PATH...]", NULL, true, false, "A dataset and what it protects; may be repeated."},
+	[TK_OPT_DATASET] = {"dataset", 0, "NAME", NULL, false, false, "Make the keys of this dataset, a section of which was added to the configuration."},
 	[TK_OPT_POLICY] = {"policy", 0, "FILE", NULL, false, false,
 		"The policy of the datasets: a file, or the name of a ready-made one, such as documents or population."},
 	[TK_OPT_SUITE] = {"suite", 0, "SUITE", "aes|chacha|gm", false, false,
@@ -129,10 +130,13 @@ const struct tk_verb tk_verbs[] = {
 		"Run on the site's machine, with --home of its daemon, which must be stopped; or at the source for a vault in a directory.", 0, 0, 1, 1, false,
 		tk_verb_site_rebuild},
 	{"key list", "", "list the key slots", NULL, 0, 0, 0, 0, false, tk_verb_key_list},
-	{"key add", "[LABEL]", "add a passphrase",
+	{"key add", "[LABEL]", "add a passphrase, or the keys of a dataset",
 		"Asks for a passphrase that there is, then for the new one, which gets a slot of its own, here and at every site. A site that is not reached "
-		"gets it with its next backup.",
-		BIT(NEW_PASSPHRASE_FILE), 0, 0, 1, false, tk_verb_key_add},
+		"gets it with its next backup.\n\n"
+		"With --dataset, after a section was added to twinkeep.conf: makes the keys of the new dataset, gives every site a slot that has them, and writes the dataset's "
+		"id into its section; then backup stores it. Every site that is enabled must be reached, and there must be one passphrase only, as for \"key rotate\". "
+		"What was cut short goes on when it is run again. A section that is put back after it was taken out gets its old keys and points again.",
+		BIT(NEW_PASSPHRASE_FILE) | BIT(DATASET), 0, 0, 1, false, tk_verb_key_add},
 	{"key remove", "SLOT", "remove a key slot",
 		"SLOT is the first digits of an id of \"twinkeep key list\". The slot is removed here and at every site; for a site that "
 		"does not answer, run it again later. Copies of it that were made before are not "
@@ -140,8 +144,8 @@ const struct tk_verb tk_verbs[] = {
 		0, 0, 1, 1, false, tk_verb_key_remove},
 	{"key rotate", "", "begin new data keys",
 		"What is stored from now on is sealed under new keys; what is stored already stays under its old ones. Every site must be reached, since "
-		"each must have the slot with the new keys before they are used. There must be one passphrase slot only: another one could be written anew "
-		"only with its own passphrase.",
+		"each must have the slot with the new keys before they are used. There must be one passphrase only: the slot of another one could be written anew "
+		"only with it.",
 		0, 0, 0, 0, false, tk_verb_key_rotate},
 	{"config check", "", "check the configuration",
 		"Reads twinkeep.conf and what it includes, and names every mistake (the first 20) with file and line and what to write instead. Where a "

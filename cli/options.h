@@ -28,6 +28,7 @@ enum tk_opt {
 	TK_OPT_SITE_NEW,     /* NAME=URL: init */
 	TK_OPT_SITE_URL,     /* URL: recover */
 	TK_OPT_DATASET_NEW,  /* NAME=PATH[,PATH...]: init */
+	TK_OPT_DATASET,      /* NAME: key add */
 	TK_OPT_POLICY,
 	TK_OPT_SUITE,
 	TK_OPT_DRY_RUN,

@@ -131,8 +131,7 @@ list_sites(struct tk_reading *reading, struct tk_err *why, struct tk_err *err)
 }
 
 enum tk_rc
-tk_reading_open(struct tk_home *home, const struct tk_config_dataset *dataset, const struct tk_id *domain, struct tk_reading *reading,
-		struct tk_err *err)
+tk_reading_open(struct tk_home *home, const struct tk_config_dataset *dataset, struct tk_reading *reading, struct tk_err *err)
 {
 	struct tk_fetch_opts fetch = {.on_fault = on_fault, .ctx = reading};
 	struct tk_err why;
@@ -142,10 +141,9 @@ tk_reading_open(struct tk_home *home, const struct tk_config_dataset *dataset, c
 	tk_err_clear(&why);
 	reading->home = home;
 	reading->dataset = dataset;
-	reading->domain = *domain;
-	reading->keys = tk_keyring_domain(&home->ring, domain);
-	if (!reading->keys)
-		return tk_err_set(err, TK_EKEY, "the keyring has no keys of dataset %s", dataset->name);
+	if ((rc = tk_home_domain(home, dataset, &reading->domain, err)))
+		return rc;
+	reading->keys = tk_keyring_domain(&home->ring, &reading->domain);
 	if ((rc = tk_home_sites(home, dataset, TK_VAULT_READ, &reading->sites, &reading->site_count, err)) || (rc = tk_packtab_new(&reading->packs, err)))
 		return rc;
 	fetch.sites = reading->sites;

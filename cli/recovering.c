@@ -119,17 +119,6 @@ check_server(const struct tk_recovering *recovering, const struct tk_address *ad
 	return rc ? tk_err_context(err, rc, "checking the site by the certificates that it gave") : TK_OK;
 }
 
-/* How much a keyring knows: keys are only ever added. */
-static size_t
-ring_weight(const struct tk_keyring *ring)
-{
-	size_t weight = ring->domain_count;
-
-	for (size_t i = 0; i < ring->domain_count; i++)
-		weight += ring->domains[i].data_key_count;
-	return weight;
-}
-
 static void
 forget_slot(struct tk_recovered *got, const struct tk_buf *slot)
 {
@@ -157,7 +146,7 @@ take_richest(struct tk_recovering *recovering)
 		    tk_slot_open(slot->data, slot->len_bytes, recovering->secret.text, recovering->secret.len_bytes, &ring, NULL) ||
 		    memcmp(&ring.source, &got->source, sizeof(ring.source)) != 0)
 			continue;
-		if (ring_weight(&ring) <= ring_weight(&recovering->ring)) {
+		if (tk_keyring_weight(&ring) <= tk_keyring_weight(&recovering->ring)) {
 			tk_buf_clear(slot);
 			continue;
 		}
@@ -186,7 +175,7 @@ open_given(struct tk_recovering *recovering, struct tk_err *err)
 	if (!file_content(recovering, TK_CONFIG_FILE).data)
 		return tk_err_set(err, TK_ECORRUPT, "the configuration that the site keeps has no " TK_CONFIG_FILE);
 	/* A home that is there may know keys that this site was not told of yet. */
-	if (recovering->existed && ring_weight(&recovering->own) > ring_weight(&recovering->ring)) {
+	if (recovering->existed && tk_keyring_weight(&recovering->own) > tk_keyring_weight(&recovering->ring)) {
 		struct tk_keyring given = recovering->ring;
 
 		recovering->ring = recovering->own;
@@ -313,6 +302,8 @@ lock_datasets(const struct tk_config *cfg, int state_fd, int *locks, struct tk_e
 		char name[8 + 2 * TK_ID_BYTES] = "lock-";
 		enum tk_rc rc;
 
+		if (!cfg->datasets[i].has_domain_id)
+			continue;
 		tk_hex_encode(cfg->datasets[i].domain_id, sizeof(cfg->datasets[i].domain_id), name + strlen(name));
 		if ((rc = tk_lock_file(state_fd, name, &locks[i], err)))
 			return tk_err_context(err, rc, "dataset %s", cfg->datasets[i].name);

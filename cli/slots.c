@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "engine/base/hex.h"
+#include "engine/crypto/hash.h"
 #include "engine/fsio/openat.h"
 #include "engine/fsio/publish.h"
 
@@ -69,6 +70,100 @@ tk_slots_unlock(struct tk_home *home, struct tk_secret *secret, struct tk_err *e
 	(void)snprintf(prompt, sizeof(prompt), "Passphrase of %s", home->cfg->source);
 	rc = tk_cli_passphrase(home->cli, home->cfg, prompt, false, secret, err);
 	return rc ? rc : tk_home_unlock_secret(home, secret, err);
+}
+
+/* Takes the keys of the slot, if the passphrase opens it and it knows more than those taken so far. */
+static enum tk_rc
+open_slot(struct tk_home *home, const struct tk_secret *secret, const struct tk_home_slot *slot, struct tk_err *err)
+{
+	TK_AUTO(tk_buf_release) struct tk_buf bytes = {0};
+	TK_AUTO(tk_keyring_release) struct tk_keyring ring = {0};
+	enum tk_rc rc;
+
+	if ((rc = tk_home_read_key_file(home, slot->file, &bytes, err)) ||
+	    (rc = tk_slot_open(bytes.data, bytes.len_bytes, secret->text, secret->len_bytes, &ring, err)))
+		return rc;
+	if (!home->unlocked || tk_keyring_weight(&ring) > tk_keyring_weight(&home->ring)) {
+		struct tk_keyring lighter = home->ring;
+
+		home->ring = ring;
+		ring = lighter;
+	}
+	home->unlocked = true;
+	return TK_OK;
+}
+
+static enum tk_rc
+list_passphrases(struct tk_home *home, struct tk_home_slot **out, size_t *count, struct tk_err *err)
+{
+	size_t all = 0, kept = 0;
+	enum tk_rc rc = tk_slots_list(home, out, &all, err);
+
+	for (size_t i = 0; i < all && !rc; i++)
+		if ((*out)[i].info.kind == TK_SLOT_PASSPHRASE)
+			(*out)[kept++] = (*out)[i];
+	*count = kept;
+	if (!rc && kept == 0)
+		rc = tk_err_set(err, TK_EKEY, "%s has no passphrase slot", home->cfg->home);
+	return rc;
+}
+
+enum tk_rc
+tk_slots_unlock_all(struct tk_home *home, struct tk_secret *secret, struct tk_home_slot **out, size_t *count, struct tk_err *err)
+{
+	char prompt[128], others[512] = "";
+	struct tk_err why = {0};
+	enum tk_rc rc = list_passphrases(home, out, count, err);
+
+	(void)snprintf(prompt, sizeof(prompt), "Passphrase of %s", home->cfg->source);
+	if (rc || (rc = tk_cli_passphrase(home->cli, home->cfg, prompt, false, secret, err)))
+		return rc;
+	for (size_t i = 0; i < *count; i++) {
+		char hex[2 * TK_ID_BYTES + 1];
+		size_t len = strlen(others);
+
+		rc = open_slot(home, secret, &(*out)[i], &why);
+		if (rc && rc != TK_EKEY) {
+			*err = why;
+			return rc;
+		}
+		tk_hex_encode((*out)[i].info.slot_id.b, TK_ID_BYTES, hex);
+		if (rc)
+			(void)snprintf(others + len, sizeof(others) - len, "%s%.8s (%s)", len ? ", " : "", hex, (*out)[i].info.label);
+	}
+	if (!home->unlocked)
+		return tk_err_set(err, why.rc, "%s", why.text);
+	if (!others[0])
+		return TK_OK;
+	return tk_err_set(err, TK_EUSAGE, "there are %zu passphrase slots, each written anew only with its own passphrase, which this one is not for %s; remove them, "
+			  "run it again, and add them again", *count, others);
+}
+
+enum tk_rc
+tk_slots_write(struct tk_home *home, const struct tk_secret *secret, const char *label, struct tk_home_slot *out, struct tk_err *err)
+{
+	char hex[2 * TK_ID_BYTES + 1], name[sizeof(out->file)];
+	struct tk_id id;
+	enum tk_rc rc = tk_home_write_passphrase_slot(&home->ring, home->keys_fd, secret, label, &id, err);
+
+	if (rc)
+		return rc;
+	tk_hex_encode(id.b, sizeof(id.b), hex);
+	(void)snprintf(name, sizeof(name), "passphrase-%s.slot", hex);
+	return read_slot(home, name, out, err);
+}
+
+enum tk_rc
+tk_slots_write_machine(struct tk_home *home, struct tk_err *err)
+{
+	TK_AUTO(tk_wipe_buf) struct tk_buf key = {0};
+	TK_AUTO(tk_buf_release) struct tk_buf slot = {0};
+	enum tk_rc rc;
+
+	if ((rc = tk_home_read_key_file(home, "machine.key", &key, err)) ||
+	    (rc = tk_slot_seal(&home->ring, TK_SLOT_MACHINE, key.data, key.len_bytes, "machine", &slot, NULL, err)))
+		return rc;
+	return tk_publish_file(home->keys_fd, "machine.slot", slot.data, slot.len_bytes, 0600, err);
 }
 
 /* The note comes first: a crash in between leaves a slot that is asked to be removed again, never one that sites keep. */

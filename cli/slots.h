@@ -13,6 +13,16 @@ struct tk_home_slot {
 TK_MUST_CHECK enum tk_rc tk_slots_list(struct tk_home *home, struct tk_home_slot **out, size_t *count, struct tk_err *err);
 /* Asks for the passphrase and opens its slot; the caller releases *secret whatever the result. */
 TK_MUST_CHECK enum tk_rc tk_slots_unlock(struct tk_home *home, struct tk_secret *secret, struct tk_err *err);
+/*
+ * Asks for the passphrase, opens every passphrase slot with it, and takes the keys of the slot that knows most: of a change of the keys that was cut short there
+ * are two. For who writes the slots anew. *out: the passphrase slots; the caller frees them and releases *secret, whatever the result. Errors: TK_EKEY;
+ * TK_EUSAGE: a slot has another passphrase, with which alone it can be written anew.
+ */
+TK_MUST_CHECK enum tk_rc tk_slots_unlock_all(struct tk_home *home, struct tk_secret *secret, struct tk_home_slot **out, size_t *count, struct tk_err *err);
+/* A passphrase slot with the keys as they are now; *out is it. Durable. */
+TK_MUST_CHECK enum tk_rc tk_slots_write(struct tk_home *home, const struct tk_secret *secret, const char *label, struct tk_home_slot *out, struct tk_err *err);
+/* The machine's slot with the keys as they are now, under the machine's key that there is: replaced in one step. Durable. */
+TK_MUST_CHECK enum tk_rc tk_slots_write_machine(struct tk_home *home, struct tk_err *err);
 /* Removes a slot of the home, durably, and notes that sites must not keep it: tk_slots_push tells them. */
 TK_MUST_CHECK enum tk_rc tk_slots_remove(struct tk_home *home, const struct tk_home_slot *slot, struct tk_err *err);
 /* Was the slot that begins with `text` (hexadecimal digits) removed earlier? Then *id is it. */

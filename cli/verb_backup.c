@@ -480,7 +480,12 @@ backup_one(struct tk_home *home, const char *name, json_t *docs)
 	int status;
 
 	tk_err_clear(&err);
-	rc = tk_home_dataset(home, name, &run.dataset, &point, &domain, &err);
+	rc = tk_home_dataset(home, name, &run.dataset, &point, &err);
+	if (!rc && run.dataset->paths.count == 0)
+		rc = tk_err_set(&err, TK_ECONFIG, "dataset %s was taken out of the configuration; its points can be restored, and to make more put its section back and run "
+				"twinkeep key add --dataset %s", run.dataset->name, run.dataset->name);
+	if (!rc)
+		rc = tk_home_domain(home, run.dataset, &domain, &err);
 	if (!rc && point)
 		rc = tk_err_set(&err, TK_EUSAGE, "a backup makes the point: write %s without @", run.dataset->name);
 	if (!rc)

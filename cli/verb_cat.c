@@ -52,11 +52,11 @@ read_entry(struct tk_reading *reading, const struct tk_opened_point *opened, con
 }
 
 static enum tk_rc
-cat_point(struct tk_home *home, const struct tk_config_dataset *dataset, const struct tk_id *domain, const char *point, const char *path, struct tk_err *err)
+cat_point(struct tk_home *home, const struct tk_config_dataset *dataset, const char *point, const char *path, struct tk_err *err)
 {
 	struct tk_reading reading;
 	struct tk_opened_point opened = {0};
-	enum tk_rc rc = tk_reading_open(home, dataset, domain, &reading, err);
+	enum tk_rc rc = tk_reading_open(home, dataset, &reading, err);
 
 	if (!rc)
 		rc = tk_reading_point(&reading, point, &opened, err);
@@ -72,15 +72,14 @@ cat_all(const struct tk_cli *cli, struct tk_home *home, char **path, struct tk_e
 {
 	const struct tk_config_dataset *dataset;
 	const char *point;
-	struct tk_id domain;
 	enum tk_rc rc;
 
 	if (tk_cli_flag(cli, TK_OPT_JSON))
 		return tk_err_set(err, TK_EUSAGE, "cat and --json would both write to standard output: leave --json out");
 	if ((rc = tk_reading_path(tk_cli_operand(cli, 1), path, err)) || (rc = tk_home_open(cli, home, err)) ||
-	    (rc = tk_home_dataset(home, tk_cli_operand(cli, 0), &dataset, &point, &domain, err)) || (rc = tk_home_unlock_passphrase(home, err)))
+	    (rc = tk_home_dataset(home, tk_cli_operand(cli, 0), &dataset, &point, err)) || (rc = tk_home_unlock_passphrase(home, err)))
 		return rc;
-	return cat_point(home, dataset, &domain, point, *path, err);
+	return cat_point(home, dataset, point, *path, err);
 }
 
 int

@@ -25,6 +25,19 @@ mistakes_tell(struct tk_output *out, const struct tk_mistakes *mistakes)
 	tk_out_set(out, "mistakes", list);
 }
 
+/* No mistake of the file, and yet no backup before it is done. */
+static void
+keyless_tell(struct tk_output *out, const struct tk_config *cfg)
+{
+	for (size_t i = 0; i < cfg->dataset_count; i++) {
+		const struct tk_config_dataset *dataset = &cfg->datasets[i];
+
+		if (!dataset->has_domain_id)
+			tk_out_warn(out, TK_ECONFIG, "%s:%u: dataset %s has no keys yet; run twinkeep key add --dataset %s", dataset->where.file, dataset->where.line, dataset->name,
+				    dataset->name);
+	}
+}
+
 int
 tk_verb_config_check(const struct tk_cli *cli)
 {
@@ -52,6 +65,7 @@ tk_verb_config_check(const struct tk_cli *cli)
 			own += cfg->policies[i].where.line > 0;
 		tk_out_text(cli->out, "%s: %zu site%s, %zu dataset%s, %zu polic%s: no mistake\n", cfg->files.items[0], cfg->site_count,
 			plural(cfg->site_count), cfg->dataset_count, plural(cfg->dataset_count), own, own == 1 ? "y" : "ies");
+		keyless_tell(cli->out, cfg);
 	}
 	tk_mistakes_release(&mistakes);
 	return status;

@@ -9,7 +9,6 @@
 
 struct side {
 	const struct tk_config_dataset *dataset;
-	struct tk_id domain;
 	struct tk_reading reading;
 	struct tk_opened_point opened;
 	struct tk_page_loader *loader;
@@ -148,8 +147,8 @@ open_side(struct comparing *comparing, int operand, struct side *side, struct tk
 	const char *text = tk_cli_operand(comparing->cli, operand), *point;
 	enum tk_rc rc;
 
-	if ((rc = tk_home_dataset(&comparing->home, text, &side->dataset, &point, &side->domain, err)) ||
-	    (rc = tk_reading_open(&comparing->home, side->dataset, &side->domain, &side->reading, err)) ||
+	if ((rc = tk_home_dataset(&comparing->home, text, &side->dataset, &point, err)) ||
+	    (rc = tk_reading_open(&comparing->home, side->dataset, &side->reading, err)) ||
 	    (rc = tk_reading_point(&side->reading, point, &side->opened, err)))
 		return rc;
 	return tk_reading_tree(&side->reading, &side->opened, &side->loader, &side->root, err);

@@ -16,11 +16,9 @@
 #include "engine/catalog/identity.h"
 #include "engine/crypto/hash.h"
 #include "engine/crypto/passphrase.h"
-#include "engine/crypto/sign.h"
 #include "engine/crypto/x509.h"
 #include "engine/fsio/openat.h"
 #include "engine/fsio/publish.h"
-#include "engine/vault/records.h"
 
 #define CERT_YEARS 20
 #define POLICY_FILE_MAX (1u << 20)
@@ -269,33 +267,6 @@ put_key_file(const struct init *init, const char *name, const void *data, size_t
 	return tk_publish_file(init->keys_fd, name, data, len, 0600, err);
 }
 
-static enum tk_rc
-make_domain(struct init *init, const struct tk_id *domain, const struct tk_id *incarnation, struct tk_err *err)
-{
-	struct tk_genesis genesis = {.suite = init->suite, .domain = *domain, .source = init->ring.source, .incarnation = *incarnation,
-				     .created_ns = tk_clock_wall_ns()};
-	struct tk_grant grant = {.suite = init->suite, .domain = *domain, .incarnation = *incarnation, .epoch = 1,
-				 .created_ns = genesis.created_ns};
-	TK_AUTO(tk_buf_release) struct tk_buf genesis_record = {0}, grant_record = {0};
-	char hex[2 * sizeof(domain->b) + 1], name[sizeof(hex) + 16];
-	enum tk_rc rc;
-
-	(void)snprintf(genesis.source_name, sizeof(genesis.source_name), "%s", init->source);
-	if ((rc = tk_sign_public(init->suite, init->ring.operator_seed, genesis.operator_key, err)) ||
-	    (rc = tk_sign_public(init->suite, init->ring.writer_seed, genesis.writer_key, err)))
-		return rc;
-	memcpy(grant.writer_key, genesis.writer_key, sizeof(grant.writer_key));
-	if ((rc = tk_genesis_seal(&genesis, init->ring.operator_seed, &genesis_record, err)) ||
-	    (rc = tk_grant_seal(&grant, init->ring.operator_seed, &grant_record, err)))
-		return rc;
-	tk_hex_encode(domain->b, sizeof(domain->b), hex);
-	(void)snprintf(name, sizeof(name), "%s.genesis", hex);
-	if ((rc = put_key_file(init, name, genesis_record.data, genesis_record.len_bytes, err)))
-		return rc;
-	(void)snprintf(name, sizeof(name), "%s.grant", hex);
-	return put_key_file(init, name, grant_record.data, grant_record.len_bytes, err);
-}
-
 static struct tk_bytes
 bytes_of(const struct tk_buf *buf)
 {
@@ -340,7 +311,8 @@ make_keys(struct init *init, struct tk_err *err)
 		struct tk_id domain;
 
 		memcpy(domain.b, init->datasets[i].domain_id, sizeof(domain.b));
-		if ((rc = make_domain(init, &domain, &incarnation, err)))
+		if ((rc = tk_home_write_domain(&init->ring, init->keys_fd, init->source, &domain, &incarnation, err)) ||
+		    (rc = tk_home_note_domain(init->keys_fd, &domain, init->datasets[i].name, err)))
 			return rc;
 	}
 	return TK_OK;

@@ -43,6 +43,8 @@ tk_verb_key_add(const struct tk_cli *cli)
 	size_t failed;
 	int status = 0;
 
+	if (tk_cli_value(cli, TK_OPT_DATASET))
+		return tk_key_add_dataset(cli);
 	tk_err_clear(&err);
 	if (add_slot(cli, &home, &slot_id, &err)) {
 		status = tk_out_fail(cli->out, &err);

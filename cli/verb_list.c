@@ -63,15 +63,13 @@ list_dataset(struct tk_home *home, const struct tk_config_dataset *dataset, stru
 	TK_AUTO(tk_reading_release) struct tk_reading reading = {0};
 	TK_AUTO(tk_journal_cleanup) struct tk_journal *journal = NULL;
 	struct tk_err quiet;
-	struct tk_id domain;
 	int64_t verified_ns;
-	enum tk_rc rc;
+	enum tk_rc rc = tk_reading_open(home, dataset, &reading, err);
 
-	memcpy(domain.b, dataset->domain_id, sizeof(domain.b));
-	if ((rc = tk_reading_open(home, dataset, &domain, &reading, err)))
+	if (rc)
 		return rc;
 	(void)!tk_journal_open(home->cfg->state_dir, &journal, &quiet);
-	verified_ns = last_verified(journal, &domain);
+	verified_ns = last_verified(journal, &reading.domain);
 	for (size_t i = 0; i < reading.point_count && !rc; i++) {
 		struct tk_opened_point opened;
 
@@ -90,6 +88,20 @@ list_dataset(struct tk_home *home, const struct tk_config_dataset *dataset, stru
 	return rc;
 }
 
+/* Those that were taken out of the configuration, too: their points are still there. */
+static enum tk_rc
+list_all(struct tk_home *home, struct tk_table *table, json_t *points, struct tk_err *err)
+{
+	enum tk_rc rc = TK_OK;
+
+	for (size_t i = 0; !rc && i < home->cfg->dataset_count; i++)
+		if (tk_home_has_keys(home, &home->cfg->datasets[i]))
+			rc = list_dataset(home, &home->cfg->datasets[i], table, points, err);
+	for (size_t i = 0; !rc && i < home->former_count; i++)
+		rc = list_dataset(home, &home->former[i], table, points, err);
+	return rc;
+}
+
 int
 tk_verb_list(const struct tk_cli *cli)
 {
@@ -99,7 +111,6 @@ tk_verb_list(const struct tk_cli *cli)
 	json_t *points = json_array();
 	const char *operand = tk_cli_operand(cli, 0), *point = NULL;
 	const struct tk_config_dataset *only = NULL;
-	struct tk_id domain;
 	enum tk_rc rc;
 	int status = 0;
 
@@ -109,10 +120,9 @@ tk_verb_list(const struct tk_cli *cli)
 	if (!rc)
 		rc = tk_home_unlock_machine(&home, &err);
 	if (!rc && operand)
-		rc = tk_home_dataset(&home, operand, &only, &point, &domain, &err);
-	for (size_t i = 0; !rc && i < home.cfg->dataset_count; i++)
-		if (!only || only == &home.cfg->datasets[i])
-			rc = list_dataset(&home, &home.cfg->datasets[i], &table, points, &err);
+		rc = tk_home_dataset(&home, operand, &only, &point, &err);
+	if (!rc)
+		rc = only ? list_dataset(&home, only, &table, points, &err) : list_all(&home, &table, points, &err);
 	if (rc)
 		status = tk_out_fail(cli->out, &err);
 	/* No head without a body under an error. */

@@ -74,12 +74,11 @@ list_all(struct listing *listing, struct tk_err *err)
 {
 	const char *path = tk_cli_operand(listing->cli, 1), *point;
 	const struct tk_config_dataset *dataset;
-	struct tk_id domain;
 	enum tk_rc rc;
 
 	if ((rc = tk_reading_path(path ? path : "", &listing->path, err)) || (rc = tk_home_open(listing->cli, &listing->home, err)) ||
-	    (rc = tk_home_dataset(&listing->home, tk_cli_operand(listing->cli, 0), &dataset, &point, &domain, err)) ||
-	    (rc = tk_home_unlock_machine(&listing->home, err)) || (rc = tk_reading_open(&listing->home, dataset, &domain, &listing->reading, err)) ||
+	    (rc = tk_home_dataset(&listing->home, tk_cli_operand(listing->cli, 0), &dataset, &point, err)) ||
+	    (rc = tk_home_unlock_machine(&listing->home, err)) || (rc = tk_reading_open(&listing->home, dataset, &listing->reading, err)) ||
 	    (rc = tk_reading_point(&listing->reading, point, &listing->opened, err)))
 		return rc;
 	return list_entries(listing, err);

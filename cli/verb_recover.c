@@ -96,11 +96,8 @@ look_at_dataset(struct tk_home *home, const struct tk_config_dataset *dataset, s
 {
 	TK_AUTO(tk_reading_release) struct tk_reading reading = {0};
 	struct tk_opened_point opened;
-	struct tk_id domain;
-	enum tk_rc rc;
+	enum tk_rc rc = tk_reading_open(home, dataset, &reading, err);
 
-	memcpy(domain.b, dataset->domain_id, sizeof(domain.b));
-	rc = tk_reading_open(home, dataset, &domain, &reading, err);
 	*answered |= reading.sites_answered > 0;
 	if (rc)
 		return rc;

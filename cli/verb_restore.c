@@ -74,13 +74,12 @@ restore_all(struct restoring *restoring, struct tk_err *err)
 {
 	const struct tk_config_dataset *dataset;
 	const char *point;
-	struct tk_id domain;
 	enum tk_rc rc;
 
 	if ((rc = check_options(restoring->cli, err)) || (rc = tk_home_open(restoring->cli, &restoring->home, err)) ||
-	    (rc = tk_home_dataset(&restoring->home, tk_cli_operand(restoring->cli, 0), &dataset, &point, &domain, err)) ||
+	    (rc = tk_home_dataset(&restoring->home, tk_cli_operand(restoring->cli, 0), &dataset, &point, err)) ||
 	    (rc = tk_home_unlock_passphrase(&restoring->home, err)) ||
-	    (rc = tk_reading_open(&restoring->home, dataset, &domain, &restoring->reading, err)) ||
+	    (rc = tk_reading_open(&restoring->home, dataset, &restoring->reading, err)) ||
 	    (rc = tk_reading_point(&restoring->reading, point, &restoring->opened, err)))
 		return rc;
 	return run_restore(restoring, err);

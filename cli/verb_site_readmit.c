@@ -114,7 +114,7 @@ accept_key(struct tk_home *home, struct tk_journal *journal, const char *name, s
 
 	against->next_step = "run it again when they do";
 	for (size_t i = 0; i < home->cfg->dataset_count && !rc; i++)
-		if (has_site(&home->cfg->datasets[i], name))
+		if (home->cfg->datasets[i].has_domain_id && has_site(&home->cfg->datasets[i], name))
 			rc = ask_others(home, journal, &home->cfg->datasets[i], name, against, err);
 	if (!rc && json_array_size(against->lacking) > 0 && !tk_cli_flag(home->cli, TK_OPT_FORCE)) {
 		*err = against->first;

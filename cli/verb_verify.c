@@ -16,7 +16,6 @@
 struct verifying {
 	struct tk_home *home;
 	const struct tk_config_dataset *dataset;
-	struct tk_id domain;
 	struct tk_reading reading;
 	struct tk_opened_point opened;        /* with @POINT */
 	bool has_point;
@@ -103,7 +102,7 @@ note_run(struct verifying *verifying, const char *site, int64_t start_ns, int st
 	(void)snprintf(row.site, sizeof(row.site), "%s", site);
 	(void)snprintf(row.text, sizeof(row.text), "%llu points, %llu blobs, %.0f%% of data, %llu damaged", (unsigned long long)result->points_checked,
 		       (unsigned long long)result->blobs_checked, verifying->data_percent, (unsigned long long)result->damaged_total);
-	tk_home_note_run(verifying->home, &verifying->domain, &row);
+	tk_home_note_run(verifying->home, &verifying->reading.domain, &row);
 }
 
 /* The next backup stores anew what is damaged, as far as the files are still there. */
@@ -112,7 +111,7 @@ note_damage(struct verifying *verifying, const struct tk_damage *damage)
 {
 	struct tk_err err;
 
-	if (!damage->is_point && tk_damaged_add(verifying->home->cfg->state_dir, &verifying->domain, &damage->pack, &err))
+	if (!damage->is_point && tk_damaged_add(verifying->home->cfg->state_dir, &verifying->reading.domain, &damage->pack, &err))
 		tk_out_warn(verifying->home->cli->out, err.rc, "%s: the next backup is not told of the damage: %s", verifying->dataset->name, err.text);
 }
 
@@ -154,7 +153,7 @@ verify_site(struct verifying *verifying, size_t index, struct tk_err *err)
 {
 	const struct tk_cli *cli = verifying->home->cli;
 	const struct tk_site *site = &verifying->reading.sites[index];
-	struct tk_verify_opts opts = {.site = site, .domain = &verifying->domain, .keys = verifying->reading.keys, .data_percent = verifying->data_percent,
+	struct tk_verify_opts opts = {.site = site, .domain = &verifying->reading.domain, .keys = verifying->reading.keys, .data_percent = verifying->data_percent,
 				      .threads = tk_home_threads(verifying->home), .cancel = cli->cancel, .progress = cli->progress};
 	struct tk_verify_result result;
 	int64_t start_ns = tk_clock_wall_ns();
@@ -206,7 +205,7 @@ verify_sites(struct verifying *verifying, const char *point, struct tk_err *err)
 {
 	enum tk_rc rc;
 
-	if ((rc = tk_reading_open(verifying->home, verifying->dataset, &verifying->domain, &verifying->reading, err)))
+	if ((rc = tk_reading_open(verifying->home, verifying->dataset, &verifying->reading, err)))
 		return rc;
 	verifying->has_point = point != NULL;
 	if (point && (rc = tk_reading_point(&verifying->reading, point, &verifying->opened, err)))
@@ -233,9 +232,9 @@ status_of(const struct verifying *verifying)
 }
 
 static int
-verify_dataset(struct tk_home *home, const struct tk_config_dataset *dataset, const struct tk_id *domain, const char *point, double percent, json_t *runs)
+verify_dataset(struct tk_home *home, const struct tk_config_dataset *dataset, const char *point, double percent, json_t *runs)
 {
-	struct verifying verifying = {.home = home, .dataset = dataset, .domain = *domain, .data_percent = percent, .damaged = json_array(),
+	struct verifying verifying = {.home = home, .dataset = dataset, .data_percent = percent, .damaged = json_array(),
 				      .sites = json_array()};
 	struct tk_err err;
 	int status;
@@ -267,21 +266,17 @@ verify_all(const struct tk_cli *cli, struct tk_home *home, json_t *runs, int *st
 {
 	const char *operand = tk_cli_operand(cli, 0), *point = NULL;
 	const struct tk_config_dataset *only = NULL;
-	struct tk_id domain;
 	double percent;
 	enum tk_rc rc;
 
 	if ((rc = data_percent(cli, &percent, err)) || (rc = tk_home_open(cli, home, err)) || (rc = tk_home_unlock_machine(home, err)) ||
-	    (operand && (rc = tk_home_dataset(home, operand, &only, &point, &domain, err))))
+	    (operand && (rc = tk_home_dataset(home, operand, &only, &point, err))))
 		return rc;
-	for (size_t i = 0; i < home->cfg->dataset_count; i++) {
-		const struct tk_config_dataset *dataset = &home->cfg->datasets[i];
-
-		if (only && only != dataset)
-			continue;
-		memcpy(domain.b, dataset->domain_id, sizeof(domain.b));
-		*status = worse(*status, verify_dataset(home, dataset, &domain, point, percent, runs));
-	}
+	if (only)
+		*status = verify_dataset(home, only, point, percent, runs);
+	for (size_t i = 0; !only && i < home->cfg->dataset_count; i++)
+		if (tk_home_has_keys(home, &home->cfg->datasets[i]))
+			*status = worse(*status, verify_dataset(home, &home->cfg->datasets[i], NULL, percent, runs));
 	return TK_OK;
 }
 

@@ -27,4 +27,7 @@ tk_verb_fn tk_verb_status;
 tk_verb_fn tk_verb_verify;
 tk_verb_fn tk_verb_version;
 
+/* Of key add: with --dataset. */
+tk_verb_fn tk_key_add_dataset;
+
 #endif

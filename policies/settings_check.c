@@ -191,7 +191,7 @@ ids_check(const struct tk_config *cfg, const struct tk_config_dataset *dataset, 
 	for (const struct tk_config_dataset *other = cfg->datasets; dataset->has_domain_id && other < dataset; other++)
 		if (other->has_domain_id && memcmp(other->domain_id, dataset->domain_id, sizeof(dataset->domain_id)) == 0)
 			tk_mistake_add(mistakes, dataset->where.file, dataset->where.line,
-				"dataset %s has the id of dataset %s; restore the id that init gave it", dataset->name, other->name);
+				"dataset %s has the id of dataset %s; restore the id that was made for it", dataset->name, other->name);
 }
 
 static void

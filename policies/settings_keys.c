@@ -70,7 +70,7 @@ const struct tk_config_key tk_config_key_table[] = {
 	DATASET("sites", sites, "list of names", TK_KEY_LIST, "", 0, 0,
 		"The sites that get it. Empty: all."),
 	DATASET("id", domain_id, "32 hexadecimal digits", TK_KEY_DOMAIN, "", 0, 0,
-		"The identity of its keys and its history, written by init. Never change it."),
+		"The identity of its keys and its history, written by init or by key add --dataset. Never change it."),
 
 	POLICY("ack", ack, "any|quorum|all-local|all", TK_KEY_CHOICE, "all-local", 0, 0,
 		"Whose receipts make a run count as protected: any site, more than half of the sites, every local site, every site. With any, a run that does not reach every site "

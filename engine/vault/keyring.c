@@ -153,6 +153,16 @@ tk_keyring_rotate(struct tk_keyring *ring, struct tk_err *err)
 	return rc;
 }
 
+size_t
+tk_keyring_weight(const struct tk_keyring *ring)
+{
+	size_t weight = ring->domain_count;
+
+	for (size_t i = 0; i < ring->domain_count; i++)
+		weight += ring->domains[i].data_key_count;
+	return weight;
+}
+
 const struct tk_domain_keys *
 tk_keyring_domain(const struct tk_keyring *ring, const struct tk_id *domain)
 {

@@ -40,6 +40,8 @@ TK_MUST_CHECK enum tk_rc tk_keyring_add_domain(struct tk_keyring *ring, struct t
 /* Begins a new key epoch in every domain: what is sealed from now on is sealed under a fresh data key; the older keys stay, for reading. All or nothing. Pointers
  * into the domains' keys end here. Errors: TK_ENOMEM, TK_EIO, TK_EINVAL (the numbers of key epochs are used up). */
 TK_MUST_CHECK enum tk_rc tk_keyring_rotate(struct tk_keyring *ring, struct tk_err *err);
+/* How much it knows: of two keyrings of a source the heavier one has all keys of the other, since keys are only ever added. */
+size_t tk_keyring_weight(const struct tk_keyring *ring);
 /* NULL when the ring has no such domain. */
 const struct tk_domain_keys *tk_keyring_domain(const struct tk_keyring *ring, const struct tk_id *domain);
 /* NULL when the domain has no key of that epoch; key_epoch 0 asks for the newest. */

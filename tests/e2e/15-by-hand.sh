@@ -107,13 +107,6 @@ rm -rf "$T/new"
 expect 2 twinkeep site invite c
 err_is "twinkeep: site c has its vault in $T/vc; it is used as it is, and needs no invitation"
 
-# --- a dataset that nobody made keys for
-cp "$T/home/twinkeep.conf" "$T/conf"
-echo "dataset e { paths = \"$T/data\" }" >>"$T/home/twinkeep.conf"
-expect 2 twinkeep backup e
-err_has "dataset e has no id and so no keys, which only \`twinkeep init\` makes; "
-mv "$T/conf" "$T/home/twinkeep.conf"
-
 # --- a run that lost its state, and finds a site that missed points, has nothing to complain of
 rm -rf "$T/home/state"
 expect 0 twinkeep backup

@@ -98,24 +98,31 @@ old_facts(struct tk_predict *predict, size_t segment, const struct tk_facts **ou
 	return TK_OK;
 }
 
+struct tk_predict_block
+tk_predict_block_at(const struct tk_predict_past *past, uint64_t old_bytes)
+{
+	uint64_t within = old_bytes % past->segment_bytes;
+	uint64_t segment_left = past->segment_bytes - (within - within % past->block_bytes);
+	struct tk_predict_block block = {old_bytes - within % past->block_bytes, past->block_bytes, (size_t)(within / past->block_bytes)};
+	uint64_t file_left = past->len_bytes - block.old_bytes;
+
+	if (segment_left < block.len_bytes)
+		block.len_bytes = (size_t)segment_left;
+	if (file_left < block.len_bytes)
+		block.len_bytes = (size_t)file_left;
+	return block;
+}
+
 /* The old block that holds the byte at old_bytes, under a shift. */
 static bool
 block_holding(const struct tk_predict *predict, uint64_t old_bytes, int64_t shift, struct candidate *out)
 {
-	const struct tk_predict_past *past = predict->past;
-	uint64_t within = old_bytes % past->segment_bytes;
-	uint64_t segment_left = past->segment_bytes - (within - within % past->block_bytes);
-	uint64_t file_left;
+	struct tk_predict_block block;
 
-	if (old_bytes >= past->len_bytes)
+	if (old_bytes >= predict->past->len_bytes)
 		return false;
-	out->index = (size_t)(within / past->block_bytes);
-	out->old_bytes = old_bytes - within % past->block_bytes;
-	file_left = past->len_bytes - out->old_bytes;
-	out->len_bytes = segment_left < past->block_bytes ? (size_t)segment_left : past->block_bytes;
-	if (file_left < out->len_bytes)
-		out->len_bytes = (size_t)file_left;
-	out->at_bytes = out->old_bytes + (uint64_t)shift;
+	block = tk_predict_block_at(predict->past, old_bytes);
+	*out = (struct candidate){block.old_bytes + (uint64_t)shift, block.old_bytes, block.len_bytes, block.index};
 	/* It would begin before the new file does. */
 	return shift >= 0 || out->old_bytes >= (uint64_t)-shift;
 }

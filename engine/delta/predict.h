@@ -32,6 +32,15 @@ struct tk_predict_past {
 /* The number under which the index knows the first block of an old segment. */
 uint64_t tk_predict_block_number(const struct tk_predict_past *past, size_t segment);
 
+/* A block of the old file. */
+struct tk_predict_block {
+	uint64_t old_bytes;     /* its place */
+	size_t len_bytes;
+	size_t index;           /* in the facts of its segment */
+};
+/* The one that holds the byte at old_bytes, which is under len_bytes. */
+struct tk_predict_block tk_predict_block_at(const struct tk_predict_past *past, uint64_t old_bytes);
+
 #define TK_PREDICT_SHIFTS 3
 
 struct tk_predict {

@@ -49,6 +49,8 @@ struct ask {
 	size_t name_bytes;
 	enum tk_ftype type;
 	uint64_t size_bytes;                  /* of a regular file */
+	const char *self;                     /* of a directory: its own path, which may be there and be empty */
+	size_t self_bytes;
 	bool dir_known;                       /* out: dir has children in the point before */
 };
 
@@ -210,6 +212,8 @@ consider(struct tk_forerunners *forerunners, struct ask *ask, size_t leaf, struc
 	ask->dir_known = true;
 	if (memchr(name, '/', name_bytes) || entry->meta.type != ask->type)
 		return TK_OK;
+	if (entry->path_bytes == ask->self_bytes && memcmp(entry->path, ask->self, ask->self_bytes) == 0)
+		return TK_OK;
 	if (ask->type == TK_FT_REG && !size_fits(entry->meta.size_bytes, ask->size_bytes))
 		return TK_OK;
 	longer = name_bytes > ask->name_bytes ? name_bytes : ask->name_bytes;
@@ -332,7 +336,7 @@ go_to_best(struct tk_forerunners *forerunners, bool *found, struct tk_err *err)
 static enum tk_rc
 find_dir(struct tk_forerunners *forerunners, const char *path, size_t path_bytes, size_t depth, struct tk_buf *dir, struct tk_err *err)
 {
-	struct ask ask = {.dir = path, .dir_bytes = parent_bytes(path, path_bytes), .type = TK_FT_DIR};
+	struct ask ask = {.dir = path, .dir_bytes = parent_bytes(path, path_bytes), .type = TK_FT_DIR, .self = path, .self_bytes = path_bytes};
 	bool found;
 	enum tk_rc rc;
 

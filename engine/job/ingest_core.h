@@ -7,6 +7,7 @@
 #include "engine/crypto/hash.h"
 #include "engine/delta/cdc.h"
 #include "engine/delta/predict.h"
+#include "engine/delta/refine.h"
 #include "engine/delta/signature.h"
 #include "engine/job/ingest.h"
 #include "engine/vault/content_digest.h"
@@ -21,6 +22,7 @@ struct tk_extent_list {
 struct tk_old_file {
 	const struct tk_entry *entry;         /* NULL: none */
 	bool is_guess;                        /* see ingest.h; it has facts */
+	int fd;                               /* of its bytes, as far as they are still there: none is believed without its block's tag. -1: none; borrowed */
 	atomic_ullong compared_bytes, found_bytes; /* of the new file with the guess, and in it */
 	struct tk_segment *segments;          /* NULL while the file is one inline list */
 	size_t count;
@@ -102,6 +104,8 @@ struct tk_worker {
 	struct tk_delta_ops ops;
 	struct tk_old_facts old_facts[TK_OLD_FACTS];
 	unsigned next_facts;
+	struct tk_refine refine;
+	struct tk_buf old_bytes;              /* read from the old file */
 	struct tk_old_signature old_signatures[TK_OLD_SIGNATURES];
 };
 
@@ -230,6 +234,18 @@ bool tk_past_is_hopeless(const struct tk_worker *worker);
  */
 TK_MUST_CHECK enum tk_rc tk_pass_segment(struct tk_large_file *file, struct tk_worker *worker, size_t index, bool store, struct tk_digest *whole,
 					 struct tk_err *err);
+
+/* ---- ingest_refine.c ---- */
+
+/* The next len_bytes of the window that are not taken: predictions did not find them. */
+struct tk_gap {
+	uint64_t len_bytes;
+	bool has_from, has_to;
+	uint64_t old_from_bytes;              /* where in the old file the copy right before it ends... */
+	uint64_t old_to_bytes;                /* ...and the one right behind it begins */
+};
+/* Compares the gap with the bytes of the old file, if they are there. Appends operations that make exactly it. */
+TK_MUST_CHECK enum tk_rc tk_refine_gap(struct tk_worker *worker, const struct tk_gap *gap, struct tk_delta_ops *ops, struct tk_err *err);
 
 /* ---- ingest_rolling.c ---- */
 

@@ -64,6 +64,7 @@ open_old(struct tk_large_file *file, const struct tk_ingest_past *past, struct t
 		return TK_OK;
 	file->old.entry = old;
 	file->old.is_guess = past->is_guess;
+	file->old.fd = past->fd;
 	file->old.count = count_segments(old->meta.size_bytes, ingest->opts.segment_bytes);
 	if (old->kind != TK_CONTENT_SEGMENTS)
 		return TK_OK;
@@ -400,7 +401,7 @@ enum tk_rc
 tk_ingest_large(struct tk_ingest *ingest, int fd, const char *name, uint64_t size_bytes, const struct tk_ingest_past *past,
 		struct tk_content *out, struct tk_err *err)
 {
-	struct tk_large_file file = {.ingest = ingest, .fd = fd, .size_bytes = size_bytes};
+	struct tk_large_file file = {.ingest = ingest, .fd = fd, .size_bytes = size_bytes, .old.fd = -1};
 	enum tk_rc rc;
 
 	(void)pthread_mutex_init(&file.lock, NULL);

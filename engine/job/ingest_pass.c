@@ -22,6 +22,8 @@ struct pass {
 	struct tk_predict_past past;
 	uint64_t copied_from_bytes;           /* from here on, up to what is taken, all is copied from the old file... */
 	int64_t copied_shift;                 /* ...where it was this much before */
+	bool has_copied;                      /* the last that was taken as a copy... */
+	uint64_t copied_to_bytes;             /* ...ended here in the old file */
 	struct tk_sigbuilder *signature;      /* owned; NULL: none is made */
 };
 
@@ -181,6 +183,8 @@ take_copy(struct pass *pass, uint64_t old_bytes, size_t len_bytes, struct tk_err
 	if (shift != pass->copied_shift)
 		pass->copied_from_bytes = at;
 	pass->copied_shift = shift;
+	pass->has_copied = true;
+	pass->copied_to_bytes = old_bytes + len_bytes;
 	return tk_worker_copy(pass->worker, old_bytes, len_bytes, err);
 }
 
@@ -197,21 +201,32 @@ take_op(struct pass *pass, const struct tk_delta_op *op, struct tk_err *err)
 	return rc ? rc : hash_taken(pass, err);
 }
 
-/* A gap in the predictions: rolling signatures may find more. */
 static enum tk_rc
-take_gap(struct pass *pass, const struct tk_delta_op *gap, struct tk_err *err)
+take_ops(struct pass *pass, const struct tk_delta_ops *ops, struct tk_err *err)
+{
+	enum tk_rc rc = TK_OK;
+
+	for (size_t i = 0; i < ops->count && !rc; i++)
+		rc = take_op(pass, &ops->rows[i], err);
+	return rc;
+}
+
+/* A gap in the predictions, and what follows it (NULL: not known yet). The old bytes themselves may tell more, or rolling signatures. */
+static enum tk_rc
+take_gap(struct pass *pass, const struct tk_delta_op *gap, const struct tk_delta_op *next, struct tk_err *err)
 {
 	TK_AUTO(tk_delta_ops_release) struct tk_delta_ops found = {0};
 	struct tk_worker *worker = pass->worker;
+	struct tk_gap around = {gap->len_bytes, pass->has_copied, next != NULL, pass->copied_to_bytes, next ? next->old_off_bytes : 0};
 	enum tk_rc rc;
 
-	if (!pass->file->rolling || gap->len_bytes < (uint64_t)ROLLING_MIN_BLOCKS * pass->file->block_bytes)
+	if (pass->file->old.fd >= 0)
+		rc = tk_refine_gap(worker, &around, &found, err);
+	else if (pass->file->rolling && gap->len_bytes >= (uint64_t)ROLLING_MIN_BLOCKS * pass->file->block_bytes)
+		rc = tk_rolling_search(worker, worker->predict.shifts[0], (size_t)gap->len_bytes, &found, err);
+	else
 		return take_op(pass, gap, err);
-	if ((rc = tk_rolling_search(worker, worker->predict.shifts[0], (size_t)gap->len_bytes, &found, err)))
-		return tk_ingest_break(worker->ingest, rc);
-	for (size_t i = 0; i < found.count && !rc; i++)
-		rc = take_op(pass, &found.rows[i], err);
-	return rc;
+	return rc ? tk_ingest_break(worker->ingest, rc) : take_ops(pass, &found, err);
 }
 
 static enum tk_rc
@@ -233,7 +248,11 @@ predict(struct pass *pass, struct tk_err *err)
 	for (size_t i = 0; i < worker->ops.count && !rc; i++) {
 		const struct tk_delta_op *op = &worker->ops.rows[i];
 
-		rc = op->kind == TK_DELTA_COPY ? take_op(pass, op, err) : take_gap(pass, op, err);
+		/* Behind a literal there is a copy, or nothing yet. */
+		if (op->kind == TK_DELTA_COPY)
+			rc = take_op(pass, op, err);
+		else
+			rc = take_gap(pass, op, i + 1 < worker->ops.count ? op + 1 : NULL, err);
 	}
 	return rc;
 }

@@ -58,6 +58,8 @@ tk_worker_release(struct tk_worker *worker)
 	tk_facts_draft_release(&worker->draft);
 	tk_buf_release(&worker->signature);
 	tk_delta_ops_release(&worker->ops);
+	tk_refine_release(&worker->refine);
+	tk_buf_release(&worker->old_bytes);
 	for (unsigned i = 0; i < TK_OLD_FACTS; i++)
 		tk_buf_release(&worker->old_facts[i].bytes);
 	for (unsigned i = 0; i < TK_OLD_SIGNATURES; i++)

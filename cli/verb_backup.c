@@ -108,6 +108,10 @@ on_note(void *ctx, enum tk_scan_note note, const char *path, const struct tk_err
 		tk_out_warn(out, TK_EIO, "/%s changed while it was read: stored as it was read, marked inconsistent; the next run reads it again", name);
 		add_error(run, "inconsistent", path, "changed while it was read");
 		break;
+	case TK_NOTE_NOT_GROWN:
+		tk_out_warn(out, TK_EINVAL, "/%s was changed elsewhere than at its end, though its policy says append_only: it was read as a whole; take it out of this policy", name);
+		add_error(run, "not-append-only", path, "changed elsewhere than at its end");
+		break;
 	case TK_NOTE_SILENT_CHANGE:
 		tk_out_warn(out, TK_ECORRUPT, "/%s has other content than before though nothing says that it was changed; look at the disk", name);
 		add_error(run, "silent-change", path, "content changed, times did not");
@@ -203,6 +207,7 @@ take_policy(const struct run *run, struct tk_backup_opts *opts)
 	opts->delta_min_bytes = policy->delta_min_size_bytes;
 	opts->retries = (unsigned)policy->read_retries;
 	opts->trust = trust_rule(policy->trust);
+	opts->append_only = policy->append_only;
 	opts->reread_period_s = (int64_t)policy->reread_days * SECONDS_A_DAY;
 	for (size_t i = 0; i < run->site_count; i++) {
 		const struct tk_home_site *own = run->sites[i].ctx;

@@ -156,7 +156,7 @@ scan(struct tk_backup *run, struct tk_err *err)
 	struct tk_scan_opts scan_opts = {.suite = opts->ring->suite, .packs = run->packs, .packer = run->packer, .ingest = run->ingest,
 					 .catalog = run->catalog, .has_current = run->has_current, .writer = run->writer, .walk = &walk,
 					 .scan_start_ns = run->start_ns, .racy_ns = opts->racy_ms * NS_PER_MS,
-					 .trust = opts->trust, .reread_period_s = opts->reread_period_s, .dry_run = opts->dry_run, .cancel = opts->cancel,
+					 .trust = opts->trust, .append_only = opts->append_only, .reread_period_s = opts->reread_period_s, .dry_run = opts->dry_run, .cancel = opts->cancel,
 					 .progress = opts->progress, .on_note = opts->on_note, .ctx = opts->note_ctx};
 	const struct tk_ingest_stats *stats;
 	enum tk_rc rc;

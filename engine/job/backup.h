@@ -43,6 +43,7 @@ struct tk_backup_opts {
 	uint64_t delta_min_bytes;
 	unsigned retries;
 	enum tk_trust_rule trust;
+	bool append_only;                     /* as in tk_scan_opts */
 	int64_t reread_period_s;
 	uint64_t spool_max_bytes;             /* the spool's bound, in the run and after it; 0: none */
 	int64_t spool_grace_ms;               /* how long a full spool waits for sites that the ack rule does not need; 0: 30 s */

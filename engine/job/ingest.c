@@ -166,7 +166,7 @@ tk_ingest_file(struct tk_ingest *ingest, int fd, const char *name, const struct 
 		struct tk_stat after;
 		enum tk_rc rc;
 
-		out->unchanged = out->inconsistent = false;
+		out->unchanged = out->inconsistent = out->not_grown = false;
 		out->extent_count = 0;
 		out->kind = TK_CONTENT_NONE;
 		if ((rc = tk_stat_fd(fd, &out->st, err)))

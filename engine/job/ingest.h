@@ -62,6 +62,7 @@ struct tk_content {
 	struct tk_blob_ref segments;
 	bool inconsistent;                    /* changed while it was read, every time */
 	bool unchanged;                       /* same digest as the old entry's */
+	bool not_grown;                       /* it was said to grow only, and is not what it was where it is old */
 	struct tk_stat st;                    /* taken before the reading that counts */
 };
 void tk_content_release(struct tk_content *content);
@@ -72,6 +73,8 @@ struct tk_ingest_past {
 	/* It is another file's (forerunner.h): of use only through its facts, and given up when the beginning holds nothing of it. */
 	bool is_guess;
 	int fd;                               /* a file in which the entry's bytes may still lie, or -1; borrowed. What is not what the entry says is not used */
+	/* The policy says that the file only grows, and as far as stat tells it did: full segments of before are looked at in one place each, and stand. */
+	bool grows;
 };
 
 struct tk_ingest_stats {

@@ -144,6 +144,11 @@ struct tk_large_file {
 	struct tk_extent_list inline_list;
 	bool same_inline;                     /* the same bytes as before: the old extents stand */
 
+	/* Of a file that only grows, ingest_append.c: */
+	bool *carried;                        /* segments that stand unread; NULL: it is like any other */
+	atomic_bool refuted;                  /* it did not only grow: nothing more is carried over... */
+	bool again;                           /* ...and what was is being read */
+
 	atomic_size_t next;                   /* the segment that is worked on next */
 	atomic_bool failed;                   /* nobody goes on */
 	pthread_mutex_t lock;                 /* of failure */
@@ -211,6 +216,15 @@ TK_MUST_CHECK enum tk_rc tk_ingest_large(struct tk_ingest *ingest, int fd, const
 /* TK_ECANCELLED when the run was interrupted, or another thread failed with this file. */
 TK_MUST_CHECK enum tk_rc tk_large_check(struct tk_large_file *file, struct tk_err *err);
 uint64_t tk_large_segment_len(const struct tk_ingest *ingest, uint64_t size_bytes, size_t index);
+
+/* ---- ingest_append.c ---- */
+
+/* Once it is known what the file was. grows: as in struct tk_ingest_past. */
+TK_MUST_CHECK enum tk_rc tk_append_begin(struct tk_large_file *file, bool grows, struct tk_err *err);
+/* *settled: segment `index` needs no passage, since it stands unread, or had one before. */
+TK_MUST_CHECK enum tk_rc tk_append_carry(struct tk_large_file *file, struct tk_worker *worker, size_t index, bool *settled, struct tk_err *err);
+/* All segments were worked on. True: once more, since some were carried over wrongly. */
+bool tk_append_again(struct tk_large_file *file);
 
 /* ---- ingest_past.c: the facts of the version before; what cannot be read counts as absent ---- */
 

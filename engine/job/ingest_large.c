@@ -209,9 +209,13 @@ ingest_segment(struct tk_large_file *file, struct tk_worker *worker, size_t inde
 {
 	uint64_t len_bytes = tk_large_segment_len(file->ingest, file->size_bytes, index);
 	uint64_t read_before = worker->stats.read_bytes;
-	bool comparable = has_old(file, index, len_bytes), same = false, store = true;
+	bool comparable = has_old(file, index, len_bytes), same = false, store = true, settled = false;
 	enum tk_rc rc = tk_large_check(file, err);
 
+	if (!rc)
+		rc = tk_append_carry(file, worker, index, &settled, err);
+	if (rc || settled)
+		return rc;
 	/* Another file's segment is hardly the same: that is not worth reading it twice. */
 	if (!rc && comparable && !file->old.is_guess)
 		rc = look_up_facts(file, worker, index, &store, err);
@@ -408,7 +412,11 @@ tk_ingest_large(struct tk_ingest *ingest, int fd, const char *name, uint64_t siz
 	(void)pthread_mutex_init(&file.old.lock, NULL);
 	rc = prepare(&file, name, past, err);
 	if (!rc)
-		rc = run_workers(&file, err);
+		rc = tk_append_begin(&file, past->grows, err);
+	do
+		rc = rc ? rc : run_workers(&file, err);
+	while (!rc && tk_append_again(&file));
+	out->not_grown = atomic_load(&file.refuted);
 	if (!rc)
 		rc = finish(&file, out, err);
 	(void)pthread_mutex_destroy(&file.lock);
@@ -417,6 +425,7 @@ tk_ingest_large(struct tk_ingest *ingest, int fd, const char *name, uint64_t siz
 	free(file.old.segments);
 	free(file.segments);
 	free(file.digests);
+	free(file.carried);
 	free(file.inline_list.rows);
 	return rc;
 }

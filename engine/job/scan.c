@@ -100,6 +100,8 @@ count_change(struct scan *scan, const struct tk_walk_entry *now, const struct tk
 	bool planned = same_stat && side->ino == st->ino && tk_trust_same_ctime(side, st) && !side->racy;
 
 	count_entry(scan, st->type, fresh->meta.size_bytes);
+	if (st->type == TK_FT_REG && scan->content.not_grown)
+		note(scan, TK_NOTE_NOT_GROWN, now->path, NULL);
 	if (fresh->inconsistent)
 		note(scan, TK_NOTE_INCONSISTENT, now->path, NULL);
 	if (!old && st->type != TK_FT_DIR)

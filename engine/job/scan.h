@@ -16,6 +16,7 @@ enum tk_scan_note {
 	TK_NOTE_VANISHED,
 	TK_NOTE_INCONSISTENT,                 /* changed while it was read, every time */
 	TK_NOTE_SKIPPED,                      /* socket, other file system, excluded ... */
+	TK_NOTE_NOT_GROWN,                    /* said to grow only, and changed where it was old; it was read as a whole */
 	TK_NOTE_SILENT_CHANGE,                /* read again by plan: content differs though nothing said so */
 };
 
@@ -29,6 +30,7 @@ struct tk_scan_opts {
 	struct tk_catalog_writer *writer;
 	const struct tk_walk_opts *walk;      /* its on_note is replaced */
 	enum tk_trust_rule trust;
+	bool append_only;                     /* files are believed to grow only (ingest.h) */
 	int64_t scan_start_ns;
 	int64_t racy_ns;                      /* a change this near to the scan could be followed by another in the same clock tick; 0: 2 s */
 	int64_t last_scan_ns;                 /* of the current point; 0: none */

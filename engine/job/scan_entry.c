@@ -106,6 +106,14 @@ lend_content(struct scan *scan, const struct tk_walk_entry *now, int fd, struct 
 	return TK_OK;
 }
 
+/* The inode of before, and longer; its turn to be read as a whole comes as any file's. */
+static bool
+grows(const struct scan *scan, const struct tk_walk_entry *now, const struct tk_entry *was, const struct scan_known *known)
+{
+	return scan->opts->append_only && (known->entry || tk_oldcursor_sidecar(&scan->old)->ino == now->st.ino) && now->st.size_bytes > was->meta.size_bytes &&
+	       !tk_trust_reread_due(&scan->trust, now->path, now->path_len_bytes);
+}
+
 /* Where, seen from the directory of a file, another of the tree is. */
 static enum tk_rc
 relative_path(const struct tk_walk_entry *now, const struct tk_entry *other, struct tk_buf *out, struct tk_err *err)
@@ -152,6 +160,7 @@ read_content(struct scan *scan, const struct tk_walk_entry *now, int fd, const s
 	TK_AUTO(tk_fd_cleanup) int past_fd = -1;
 	enum tk_rc rc;
 
+	past.grows = past.entry && grows(scan, now, past.entry, known);
 	if (!past.entry && known->guess) {
 		if ((rc = open_guess(now, known->guess, &past_fd, err)))
 			return rc;
@@ -199,6 +208,7 @@ tk_scan_make_entry(struct scan *scan, const struct tk_walk_entry *now, const str
 	scan->fresh.hardlink_group = 0;
 	scan->fresh.kind = TK_CONTENT_NONE;
 	scan->fresh.inconsistent = false;
+	scan->content.not_grown = false;
 	scan->fresh.extents = NULL;
 	scan->fresh.extent_count = 0;
 	if ((rc = set_path(scan, now, err)))

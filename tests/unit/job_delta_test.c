@@ -294,6 +294,85 @@ with_never_nothing_is_kept(void **state)
 	job_shell(box, "test $(find \"$3/facts\" \"$3/sig\" -type f | wc -l) = 0");
 }
 
+/* A file of three full segments and a bit, of which the policy says that it only grows. */
+#define SEGMENT (1u << 20)
+#define LEAF (64u << 10)
+
+static void
+make_log(struct job_box *box)
+{
+	default_sizes(box);
+	box->opts.segment_bytes = SEGMENT;
+	box->opts.append_only = true;
+	job_shell(box, "head -c 3200000 /dev/urandom >\"$1/log\"");
+	backup_exactly(box);
+}
+
+static void
+a_file_that_only_grows_is_read_at_its_end(void **state)
+{
+	struct job_box *box = *state;
+
+	make_log(box);
+	for (unsigned i = 0; i < 3; i++) {
+		job_shell(box, "head -c 5000 /dev/urandom >>\"$1/log\"");
+		backup_exactly(box);
+		assert_true(box->result.read_bytes <= 3 * LEAF + (3200000 + 5000 * (i + 1) - 3 * SEGMENT));
+		assert_in_range(box->result.literal_bytes, 5000, 5000 + 8192);
+		assert_int_equal(box->notes[TK_NOTE_NOT_GROWN], 0);
+	}
+	/* So much that it has more segments. */
+	job_shell(box, "head -c 3000000 /dev/urandom >>\"$1/log\"");
+	backup_exactly(box);
+	assert_true(box->result.read_bytes <= 3 * LEAF + (6215000 - 3 * SEGMENT));
+	job_shell(box, "echo end >>\"$1/log\"");
+	backup_exactly(box);
+	assert_true(box->result.read_bytes <= 5 * LEAF + (6215004 - 5 * SEGMENT));
+}
+
+static void
+one_that_changed_elsewhere_is_read_as_a_whole_and_named(void **state)
+{
+	struct job_box *box = *state;
+
+	make_log(box);
+	/* The second segment: the first may have been carried over when that shows. */
+	job_shell(box, "head -c 1048576 /dev/urandom | dd of=\"$1/log\" bs=1048576 seek=1 conv=notrunc status=none; echo end >>\"$1/log\"");
+	backup_exactly(box);
+	assert_int_equal(box->notes[TK_NOTE_NOT_GROWN], 1);
+	assert_true(box->result.read_bytes >= 3200004);
+	assert_true(box->result.read_bytes <= 3200004 + 3 * LEAF);
+}
+
+static void
+one_that_is_another_file_or_shorter_is_like_any_other(void **state)
+{
+	struct job_box *box = *state;
+
+	make_log(box);
+	job_shell(box, "{ head -c 500 /dev/urandom; cat \"$1/log\"; } >\"$4/new\"; mv \"$4/new\" \"$1/log\"");
+	backup_exactly(box);
+	assert_true(box->result.read_bytes == 3200500);
+	job_shell(box, "truncate -s 3100000 \"$1/log\"");
+	backup_exactly(box);
+	assert_true(box->result.read_bytes == 3100000);
+	assert_int_equal(box->notes[TK_NOTE_NOT_GROWN], 0);
+}
+
+static void
+a_change_that_the_sample_misses_is_found_when_the_turn_comes(void **state)
+{
+	struct job_box *box = *state;
+
+	make_log(box);
+	box->opts.reread_period_s = 1;
+	job_shell(box, "sleep 1.1");
+	write_at(box, "log", 100000, "x", 1);
+	job_shell(box, "echo end >>\"$1/log\"");
+	backup_exactly(box);
+	assert_true(box->result.read_bytes == 3200004);
+}
+
 int
 main(void)
 {
@@ -311,6 +390,10 @@ main(void)
 		cmocka_unit_test_setup_teardown(a_hole_has_the_signature_of_a_hole, job_setup, job_teardown),
 		cmocka_unit_test_setup_teardown(a_file_that_grows_by_a_segment_is_remembered, job_setup, job_teardown),
 		cmocka_unit_test_setup_teardown(with_never_nothing_is_kept, job_setup, job_teardown),
+		cmocka_unit_test_setup_teardown(a_change_that_the_sample_misses_is_found_when_the_turn_comes, job_setup, job_teardown),
+		cmocka_unit_test_setup_teardown(one_that_is_another_file_or_shorter_is_like_any_other, job_setup, job_teardown),
+		cmocka_unit_test_setup_teardown(one_that_changed_elsewhere_is_read_as_a_whole_and_named, job_setup, job_teardown),
+		cmocka_unit_test_setup_teardown(a_file_that_only_grows_is_read_at_its_end, job_setup, job_teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

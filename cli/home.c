@@ -337,7 +337,8 @@ tk_home_site(struct tk_home *home, size_t index, enum tk_vault_mode mode)
 	struct tk_home_site *own = &home->sites[index];
 
 	own->mode = mode;
-	return (struct tk_site){.name = own->conf->name, .is_local = own->conf->local, .ctx = own, .open = open_site};
+	return (struct tk_site){.name = own->conf->name, .is_local = own->conf->local, .is_remote = own->conf->url.kind != TK_SITE_DIR,
+				.ctx = own, .open = open_site};
 }
 
 enum tk_rc

@@ -6,7 +6,9 @@
 
 #include "engine/job/fetch_load.h"
 
-#define CACHE_DEFAULT_BYTES (24u << 20)
+/* What restore reads ahead (restore_ahead.h), what its workers hold, and what they just left. */
+#define DATA_CACHE_DEFAULT_BYTES (32u << 20)
+#define META_CACHE_DEFAULT_BYTES (24u << 20)
 #define INDEX_CACHE_BYTES (8u << 20)
 #define TABLE_SLOTS 4096u
 /* Buffers of evicted blobs are used again from this size on: fresh memory costs a page fault for every 4 KiB. */
@@ -83,6 +85,16 @@ lru_push(struct shelf *shelf, struct tk_fetched *item)
 	shelf->newest = item;
 }
 
+/* As the next one to leave. */
+static void
+lru_push_oldest(struct shelf *shelf, struct tk_fetched *item)
+{
+	item->newer = shelf->oldest;
+	item->older = NULL;
+	*(shelf->oldest ? &shelf->oldest->older : &shelf->newest) = item;
+	shelf->oldest = item;
+}
+
 static void
 free_item(struct tk_fetched *item)
 {
@@ -129,7 +141,7 @@ find_item(struct tk_fetch *fetch, struct tk_blob_ref ref)
 }
 
 static void
-let_go(struct tk_fetch *fetch, struct tk_fetched *item)
+let_go(struct tk_fetch *fetch, struct tk_fetched *item, bool spent)
 {
 	struct shelf *shelf = shelf_of(fetch, item);
 
@@ -139,7 +151,7 @@ let_go(struct tk_fetch *fetch, struct tk_fetched *item)
 		drop_item(fetch, item);
 		return;
 	}
-	lru_push(shelf, item);
+	(spent ? lru_push_oldest : lru_push)(shelf, item);
 	evict(fetch, shelf);
 }
 
@@ -249,7 +261,7 @@ get_item(struct tk_fetch *fetch, struct tk_blob_ref ref, enum tk_blob_type type,
 	}
 	if (!rc && (item->state == ITEM_FAILED || item->type != type)) {
 		rc = failure_of(item, type, err);
-		let_go(fetch, item);
+		let_go(fetch, item, false);
 	} else if (!rc) {
 		*out = item;
 	}
@@ -287,7 +299,7 @@ tk_fetch_index_release(struct tk_fetch *fetch, const struct tk_pack_index *index
 	if (tk_packtab_intern(fetch->opts.packs, &index->head.name, &pack, NULL))
 		return;
 	pthread_mutex_lock(&fetch->lock);
-	let_go(fetch, find_item(fetch, (struct tk_blob_ref){pack, INDEX_BLOB}));
+	let_go(fetch, find_item(fetch, (struct tk_blob_ref){pack, INDEX_BLOB}), false);
 	pthread_mutex_unlock(&fetch->lock);
 }
 
@@ -312,13 +324,44 @@ tk_fetched_data(const struct tk_fetched *blob, size_t *len_bytes)
 	return blob->plain.data;
 }
 
-void
-tk_fetch_release(struct tk_fetch *fetch, struct tk_fetched *blob)
+static void
+release(struct tk_fetch *fetch, struct tk_fetched *blob, bool spent)
 {
 	if (!blob)
 		return;
 	pthread_mutex_lock(&fetch->lock);
-	let_go(fetch, blob);
+	let_go(fetch, blob, spent);
+	pthread_mutex_unlock(&fetch->lock);
+}
+
+void
+tk_fetch_release(struct tk_fetch *fetch, struct tk_fetched *blob)
+{
+	release(fetch, blob, false);
+}
+
+void
+tk_fetch_release_spent(struct tk_fetch *fetch, struct tk_fetched *blob)
+{
+	release(fetch, blob, true);
+}
+
+void
+tk_fetch_warm(struct tk_fetch *fetch, struct tk_blob_ref ref, enum tk_blob_type type)
+{
+	struct tk_fetched *item;
+
+	if (ref.pack == TK_PACK_NONE || ref.blob == INDEX_BLOB)
+		return;
+	pthread_mutex_lock(&fetch->lock);
+	item = find_item(fetch, ref);
+	if (item && item->holders == 0) {
+		lru_remove(shelf_of(fetch, item), item);
+		lru_push(shelf_of(fetch, item), item);
+	} else if (!item && !new_item(fetch, ref, type, &item, NULL)) {
+		fill_item(fetch, item);
+		let_go(fetch, item, false);
+	}
 	pthread_mutex_unlock(&fetch->lock);
 }
 
@@ -407,6 +450,15 @@ tk_fetch_list_points(struct tk_fetch *fetch, size_t site, const struct tk_id *do
 	return rc;
 }
 
+bool
+tk_fetch_is_remote(const struct tk_fetch *fetch)
+{
+	for (size_t i = 0; i < fetch->opts.site_count; i++)
+		if (fetch->opts.sites[i].is_remote)
+			return true;
+	return false;
+}
+
 uint64_t
 tk_fetch_bytes(const struct tk_fetch *fetch)
 {
@@ -429,13 +481,13 @@ enum tk_rc
 tk_fetch_new(const struct tk_fetch_opts *opts, struct tk_fetch **out, struct tk_err *err)
 {
 	TK_AUTO(tk_fetch_cleanup) struct tk_fetch *fetch = calloc(1, sizeof(*fetch));
-	size_t cache_bytes = opts->cache_bytes ? opts->cache_bytes : CACHE_DEFAULT_BYTES;
 	enum tk_rc rc;
 
 	if (!fetch)
 		return tk_err_set(err, TK_ENOMEM, "no memory for reading from sites");
 	fetch->opts = *opts;
-	fetch->shelves[SHELF_DATA].max_bytes = fetch->shelves[SHELF_META].max_bytes = cache_bytes;
+	fetch->shelves[SHELF_DATA].max_bytes = opts->cache_bytes ? opts->cache_bytes : DATA_CACHE_DEFAULT_BYTES;
+	fetch->shelves[SHELF_META].max_bytes = opts->cache_bytes ? opts->cache_bytes : META_CACHE_DEFAULT_BYTES;
 	fetch->shelves[SHELF_INDEX].max_bytes = INDEX_CACHE_BYTES;
 	(void)pthread_mutex_init(&fetch->lock, NULL);
 	(void)pthread_cond_init(&fetch->loaded, NULL);

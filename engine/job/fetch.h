@@ -17,7 +17,7 @@ struct tk_fetch_opts {
 	size_t site_count;
 	const struct tk_domain_keys *keys;
 	struct tk_packtab *packs;
-	size_t cache_bytes;                   /* of opened data blobs, and as much again of pages and maps; 0: 24 MiB each */
+	size_t cache_bytes;                   /* of opened data blobs, and as much again of pages and maps; 0: 32 MiB and 24 MiB */
 	/* Told of each site that fails and of each blob found damaged or missing; any thread; may be NULL. */
 	void (*on_fault)(void *ctx, const char *site, const struct tk_err *err);
 	void *ctx;
@@ -35,6 +35,10 @@ TK_MUST_CHECK enum tk_rc tk_fetch_blob(struct tk_fetch *fetch, struct tk_blob_re
 struct tk_blob_ref tk_fetched_ref(const struct tk_fetched *blob);
 const uint8_t *tk_fetched_data(const struct tk_fetched *blob, size_t *len_bytes);
 void tk_fetch_release(struct tk_fetch *fetch, struct tk_fetched *blob);
+/* The same for a blob that was used up: it leaves the cache before those that wait for their first use. */
+void tk_fetch_release_spent(struct tk_fetch *fetch, struct tk_fetched *blob);
+/* Brings a blob into the cache unless it is there, or on its way. What cannot be loaded is told to who asks for it. */
+void tk_fetch_warm(struct tk_fetch *fetch, struct tk_blob_ref ref, enum tk_blob_type type);
 
 /* Reads blobs `first` to `first + count - 1` of the pack, which lie one behind the other there, in one go, and checks each by its tag; nothing is decompressed or kept.
  * sound[i] tells of blob first + i. Errors: those of reading; sound says nothing then. */
@@ -57,6 +61,7 @@ TK_MUST_CHECK enum tk_rc tk_fetch_with_session(struct tk_fetch *fetch, size_t si
 TK_MUST_CHECK enum tk_rc tk_fetch_list_points(struct tk_fetch *fetch, size_t site, const struct tk_id *domain, struct tk_store_point **points,
 					      size_t *count, struct tk_err *err);
 
+bool tk_fetch_is_remote(const struct tk_fetch *fetch);               /* some site is behind a network */
 uint64_t tk_fetch_bytes(const struct tk_fetch *fetch);              /* sealed bytes read from sites */
 bool tk_fetch_site_used(const struct tk_fetch *fetch, size_t site);
 bool tk_fetch_site_failed(const struct tk_fetch *fetch, size_t site);

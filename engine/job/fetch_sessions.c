@@ -7,10 +7,10 @@
 
 /* A call has its fixed cost, and counts as at least so long. */
 #define CALL_BYTES_MIN 65536u
-/* What was measured may have changed: after so long a site counts as twice as fast, and so on, until it is asked again. */
+/* What was measured may have changed: after so long without a call a site counts as twice as fast, and so on, until it is asked again. */
 #define DOUBT_NS 1000000000ll
 /* Another site than the preferred one must be so much sooner: reading forward is worth something, and measures are rough. */
-#define BETTER_BY 1.5
+#define BETTER_BY 1.15
 
 struct site_slot {
 	const struct tk_site *site;
@@ -111,7 +111,8 @@ slowest_known(const struct tk_sessions *sessions)
 static double
 expected_ns(const struct tk_sessions *sessions, const struct site_slot *slot, uint64_t len_bytes, int64_t now_ns)
 {
-	double cost = slot->ns_a_byte / (1 + (double)(now_ns - slot->measured_ns) / (double)DOUBT_NS);
+	double doubt = slot->call_count > 0 ? 0 : (double)(now_ns - slot->measured_ns) / (double)DOUBT_NS;
+	double cost = slot->ns_a_byte / (1 + doubt);
 
 	if (slot->ns_a_byte <= 0 && slot->asked_bytes > 0)
 		cost = slowest_known(sessions);
@@ -142,19 +143,25 @@ tk_sessions_choose(struct tk_sessions *sessions, size_t prefer, const bool *trie
 	return best;
 }
 
-static void
+/* Gives what the site was asked for at that time, this call's bytes included. */
+static uint64_t
 call_begins(struct tk_sessions *sessions, struct site_slot *slot, uint64_t len_bytes)
 {
+	uint64_t asked_bytes;
+
 	pthread_mutex_lock(&sessions->lock);
 	slot->asked_bytes += len_bytes;
 	while (slot->call_count == TK_SESSIONS_MAX)
 		pthread_cond_wait(&sessions->call_ended, &sessions->lock);
 	slot->call_count++;
+	asked_bytes = slot->asked_bytes;
 	pthread_mutex_unlock(&sessions->lock);
+	return asked_bytes;
 }
 
+/* A call shares the site's line with those that were under way: its time is that of all of them (queue_bytes). */
 static void
-call_ends(struct tk_sessions *sessions, struct site_slot *slot, uint64_t len_bytes, bool answered, int64_t began_ns)
+call_ends(struct tk_sessions *sessions, struct site_slot *slot, uint64_t len_bytes, uint64_t queue_bytes, bool answered, int64_t began_ns)
 {
 	int64_t now_ns = tk_clock_mono_ns();
 	double cost;
@@ -164,7 +171,7 @@ call_ends(struct tk_sessions *sessions, struct site_slot *slot, uint64_t len_byt
 	slot->call_count--;
 	pthread_cond_broadcast(&sessions->call_ended);
 	if (answered) {
-		cost = (double)(now_ns - began_ns) / (double)len_bytes;
+		cost = (double)(now_ns - began_ns) / (double)queue_bytes;
 		slot->ns_a_byte = slot->ns_a_byte > 0 ? (3 * slot->ns_a_byte + cost) / 4 : cost;
 		slot->measured_ns = now_ns;
 	}
@@ -217,12 +224,13 @@ tk_sessions_call(struct tk_sessions *sessions, size_t site, uint64_t len_bytes, 
 {
 	struct site_slot *slot = &sessions->slots[site];
 	int64_t began_ns = 0;
+	uint64_t queue_bytes;
 	enum tk_rc rc;
 
 	len_bytes = load_of(len_bytes);
-	call_begins(sessions, slot, len_bytes);
+	queue_bytes = call_begins(sessions, slot, len_bytes);
 	rc = atomic_load(&slot->failed) ? tk_err_set(err, TK_EUNREACH, "it failed before") : call_site(sessions, slot, call, arg, &began_ns, err);
-	call_ends(sessions, slot, len_bytes, !rc, began_ns);
+	call_ends(sessions, slot, len_bytes, queue_bytes, !rc, began_ns);
 	return rc ? tk_err_context(err, rc, "site %s", slot->site->name) : TK_OK;
 }
 

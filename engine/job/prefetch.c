@@ -5,8 +5,6 @@
 
 #include "engine/base/queue.h"
 
-#define THREADS 4u
-
 struct wish {
 	struct tk_blob_ref ref;
 	enum tk_blob_type type;
@@ -16,7 +14,7 @@ struct tk_prefetch {
 	struct tk_fetch *fetch;
 	struct tk_queue *wishes;
 	atomic_bool stop;
-	pthread_t threads[THREADS];
+	pthread_t threads[TK_PREFETCH_THREADS];
 	unsigned thread_count;
 };
 
@@ -27,10 +25,8 @@ thread_main(void *arg)
 	struct wish *wish;
 
 	while ((wish = tk_queue_pop(prefetch->wishes)) != NULL) {
-		struct tk_fetched *blob = NULL;
-
-		if (!atomic_load(&prefetch->stop) && !tk_fetch_blob(prefetch->fetch, wish->ref, wish->type, &blob, NULL))
-			tk_fetch_release(prefetch->fetch, blob);
+		if (!atomic_load(&prefetch->stop))
+			tk_fetch_warm(prefetch->fetch, wish->ref, wish->type);
 		free(wish);
 	}
 	return NULL;
@@ -47,7 +43,7 @@ tk_prefetch_new(struct tk_fetch *fetch, struct tk_prefetch **out, struct tk_err 
 	prefetch->fetch = fetch;
 	if ((rc = tk_queue_new(2 * TK_PREFETCH_AHEAD, &prefetch->wishes, err)))
 		return rc;
-	for (; prefetch->thread_count < THREADS; prefetch->thread_count++)
+	for (; prefetch->thread_count < TK_PREFETCH_THREADS; prefetch->thread_count++)
 		if (pthread_create(&prefetch->threads[prefetch->thread_count], NULL, thread_main, prefetch))
 			return tk_err_set(err, TK_ENOMEM, "no thread for reading ahead");
 	*out = prefetch;

@@ -158,6 +158,7 @@ restore_leaf(struct tk_restore_worker *worker, const struct tk_page_task *page, 
 	TK_AUTO(tk_leaf_cleanup) struct tk_leaf_reader *reader = NULL;
 	TK_AUTO(tk_portable_cleanup) struct tk_portable *portable = NULL;
 	struct tk_digest digest;
+	size_t number = 0;
 	bool done = false;
 	enum tk_rc rc;
 
@@ -171,6 +172,7 @@ restore_leaf(struct tk_restore_worker *worker, const struct tk_page_task *page, 
 			break;
 		if ((rc = tk_portable_add(portable, entry, err)))
 			return rc;
+		tk_restore_ahead_at(restore->ahead, page->number, number++);
 		if (entry->meta.flags)
 			atomic_store(&restore->has_flags, true);
 		if (tk_restore_wants(restore, entry)) {
@@ -233,6 +235,7 @@ worker_main(void *arg)
 	while (tk_restore_work_next(restore->work, &worker, &page)) {
 		if (!atomic_load(&restore->failed) && restore_page(&worker, &page, &entry, &err))
 			tk_restore_fail(restore, &err);
+		tk_restore_ahead_done(restore->ahead, page.number);
 		tk_restore_work_done(restore->work);
 	}
 	worker_ends(&worker);
@@ -305,6 +308,7 @@ feed_pages(struct tk_restore *restore, struct tk_err *err)
 {
 	TK_AUTO(tk_restore_walk_release) struct tk_restore_walk walk = {0};
 	const struct tk_page_info *leaf = NULL;
+	struct tk_page_task page = {.number = 0};
 	enum tk_rc rc = tk_restore_walk_open(restore, &walk, err);
 
 	while (!rc && !atomic_load(&restore->failed)) {
@@ -312,7 +316,9 @@ feed_pages(struct tk_restore *restore, struct tk_err *err)
 			return tk_err_set(err, TK_ECANCELLED, "interrupted");
 		if ((rc = tk_treewalk_next_leaf(walk.walk, &leaf, err)) || !leaf)
 			break;
-		tk_restore_work_push(restore->work, &(struct tk_page_task){.ref = leaf->ref, .portable = leaf->portable});
+		page = (struct tk_page_task){.ref = leaf->ref, .portable = leaf->portable, .number = page.number + 1};
+		tk_restore_work_push(restore->work, &page);
+		tk_restore_ahead_page(restore->ahead, &page);
 		tell_progress(restore);
 	}
 	return rc;
@@ -325,6 +331,8 @@ first_pass(struct tk_restore *restore, struct tk_err *err)
 	pthread_t *threads = calloc(wanted, sizeof(*threads));
 	enum tk_rc rc = threads ? tk_restore_work_new(&restore->work, err) : tk_err_set(err, TK_ENOMEM, "no memory for threads");
 
+	if (!rc)
+		rc = tk_restore_ahead_new(restore, restore->fresh, &restore->ahead, err);
 	for (unsigned i = 0; i < wanted && !rc; i++) {
 		if (pthread_create(&threads[i], NULL, worker_main, restore))
 			rc = tk_err_set(err, TK_ENOMEM, "cannot start a restore thread");
@@ -441,6 +449,7 @@ tk_restore_run(const struct tk_restore_opts *opts, struct tk_restore_result *res
 	result->damaged |= rc == TK_ECORRUPT || rc == TK_EMISSING;
 	result->verified = !rc && result->faults == 0 && (opts->path_count > 0 ? result->found : result->tree_complete);
 	tk_target_cleanup(&restore.target);
+	tk_restore_ahead_cleanup(&restore.ahead);
 	tk_restore_work_cleanup(&restore.work);
 	for (size_t i = 0; i < restore.group_count; i++)
 		free(restore.groups[i].path);

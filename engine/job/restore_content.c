@@ -45,9 +45,10 @@ hold_blob(struct tk_restore_worker *worker, struct tk_blob_ref ref, struct tk_er
 
 		if (held.pack == ref.pack && held.blob == ref.blob)
 			return TK_OK;
-		tk_fetch_release(fetch, worker->held);
+		(worker->held_to_end ? tk_fetch_release_spent : tk_fetch_release)(fetch, worker->held);
 		worker->held = NULL;
 	}
+	worker->held_to_end = false;
 	return tk_fetch_blob(fetch, ref, TK_BLOB_DATA, &worker->held, err);
 }
 
@@ -63,6 +64,7 @@ tk_restore_extent(struct tk_restore_worker *worker, const struct tk_extent *exte
 	plain = tk_fetched_data(worker->held, &len);
 	if (extent->offset_bytes > len || extent->length_bytes > len - extent->offset_bytes)
 		return tk_err_set(err, TK_ECORRUPT, "an extent reaches out of its blob");
+	worker->held_to_end |= extent->offset_bytes + extent->length_bytes == len;
 	*data = plain + extent->offset_bytes;
 	return TK_OK;
 }
@@ -70,9 +72,15 @@ tk_restore_extent(struct tk_restore_worker *worker, const struct tk_extent *exte
 static enum tk_rc
 copy_pieces(struct tk_restore_worker *worker, const struct tk_piece *pieces, size_t count, struct tk_err *err)
 {
+	struct tk_reach reach;
+
+	tk_reach_begin(&reach, worker, &pieces->extent, sizeof(*pieces), count);
 	for (size_t i = 0; i < count; i++) {
 		const uint8_t *data;
-		enum tk_rc rc = tk_restore_extent(worker, &pieces[i].extent, &data, err);
+		enum tk_rc rc;
+
+		tk_reach_at(&reach, i);
+		rc = tk_restore_extent(worker, &pieces[i].extent, &data, err);
 
 		if (rc)
 			return rc;

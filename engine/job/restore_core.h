@@ -8,6 +8,7 @@
 #include "engine/fsio/target.h"
 #include "engine/job/readfile.h"
 #include "engine/job/restore.h"
+#include "engine/job/restore_ahead.h"
 #include "engine/job/restore_work.h"
 #include "engine/vault/content_digest.h"
 #include "engine/vault/page.h"
@@ -38,6 +39,7 @@ struct tk_restore {
 	struct tk_group_row *groups;
 	size_t group_count, group_cap;
 	struct tk_restore_work *work;         /* NULL: there is one worker, which asks for none */
+	struct tk_restore_ahead *ahead;
 	atomic_bool failed;
 	atomic_bool found_any;                /* something was asked for that is there */
 	atomic_bool has_flags;                /* some entry has inode flags */
@@ -52,6 +54,7 @@ struct tk_restore_worker {
 	struct tk_content_hash *hash;
 	struct tk_not_applied not_applied;
 	struct tk_fetched *held;              /* the data blob used last: the next file lies in it, too */
+	bool held_to_end;                     /* its last byte was used */
 	uint8_t *window;
 	size_t window_cap;
 };

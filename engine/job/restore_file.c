@@ -60,12 +60,15 @@ static enum tk_rc
 write_in_order(struct tk_restore_worker *worker, const struct tk_extent *extents, size_t count, int fd, uint64_t offset_bytes, struct tk_err *err)
 {
 	struct writing writing = {.worker = worker, .fd = fd, .at_bytes = offset_bytes};
+	struct tk_reach reach;
 	enum tk_rc rc = tk_restore_window(worker, GATHER_BYTES, err);
 
+	tk_reach_begin(&reach, worker, extents, sizeof(*extents), count);
 	for (size_t i = 0; i < count && !rc; i++) {
 		const uint8_t *data = NULL;
 		size_t len = extents[i].length_bytes;
 
+		tk_reach_at(&reach, i);
 		if (extents[i].ref.pack == TK_PACK_NONE) {
 			rc = skip_hole(&writing, len, err);
 		} else if (!(rc = tk_restore_extent(worker, &extents[i], &data, err)) && !(rc = tk_content_hash_feed(worker->hash, data, len, err))) {
@@ -104,12 +107,15 @@ static enum tk_rc
 write_by_blob(struct tk_restore_worker *worker, const struct tk_piece *pieces, size_t count, uint64_t len_bytes, const struct tk_target_file *file,
 	      uint64_t offset_bytes, struct tk_err *err)
 {
+	struct tk_reach reach;
 	bool whole = false;
 	enum tk_rc rc = TK_OK;
 
+	tk_reach_begin(&reach, worker, &pieces->extent, sizeof(*pieces), count);
 	for (size_t i = 0; i < count && !rc; i++) {
 		const uint8_t *data;
 
+		tk_reach_at(&reach, i);
 		if (!(rc = tk_restore_extent(worker, &pieces[i].extent, &data, err)))
 			rc = tk_pwrite_full(tk_target_file_fd(file), data, pieces[i].extent.length_bytes, offset_bytes + pieces[i].at, "restored file", err);
 	}

@@ -4,6 +4,8 @@
 #include "engine/job/restore_core.h"
 #include "engine/vault/segmap.h"
 
+#define MAPS_AHEAD 4u
+
 /* A file of segments that is being restored, or only compared with what is there; the workers take one segment after another. */
 struct large {
 	struct tk_shared shared;              /* first */
@@ -48,6 +50,14 @@ segment_digest(struct tk_restore_worker *worker, struct tk_digest *out, struct t
 	return TK_OK;
 }
 
+/* The maps of those that come next are asked for while this one's data comes. */
+static void
+want_maps(const struct large *large, size_t part)
+{
+	for (size_t i = part + 1; i < large->shared.count && i <= part + MAPS_AHEAD; i++)
+		tk_restore_ahead_want(large->restore->ahead, large->segments[i].base, TK_BLOB_BASE_MAP);
+}
+
 static enum tk_rc
 fetch_segment(struct tk_restore_worker *worker, struct large *large, size_t part, struct tk_err *err)
 {
@@ -55,7 +65,10 @@ fetch_segment(struct tk_restore_worker *worker, struct large *large, size_t part
 	const struct tk_segment *segment = &large->segments[part];
 	struct tk_extent *extents = NULL;
 	size_t count = 0;
-	enum tk_rc rc = tk_segment_extents(&source, large->restore->opts->packs, segment, &extents, &count, err);
+	enum tk_rc rc;
+
+	want_maps(large, part);
+	rc = tk_segment_extents(&source, large->restore->opts->packs, segment, &extents, &count, err);
 
 	tk_content_hash_begin(worker->hash);
 	if (!rc)

@@ -3,7 +3,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 
-#define PAGES_MAX 16u
+#define PAGES_MAX 32u
 
 struct tk_restore_work {
 	pthread_mutex_t lock;

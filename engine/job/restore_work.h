@@ -14,6 +14,7 @@
 struct tk_page_task {
 	struct tk_blob_ref ref;
 	struct tk_digest portable;
+	size_t number;                        /* in the order of the tree, from 1 */
 };
 
 /* Work of `count` independent parts; embedded in what run makes of it. Only run and count are the owner's to set. */

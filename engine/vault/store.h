@@ -115,6 +115,7 @@ void tk_store_cleanup(struct tk_store **store);
 struct tk_site {
 	const char *name;                       /* borrowed from the configuration */
 	bool is_local;                          /* in the writer's city */
+	bool is_remote;                         /* behind a network, where an answer takes its time and several may be on their way */
 	void *ctx;
 	TK_MUST_CHECK enum tk_rc (*open)(const struct tk_site *site, struct tk_store **out, struct tk_err *err);
 };

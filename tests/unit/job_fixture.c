@@ -137,7 +137,8 @@ job_add_sites(struct job_box *box, size_t count)
 		(void)snprintf(site->name, sizeof(site->name), "s%zu", box->site_count);
 		(void)scratch_path(box->scratch, site->name, site->path, sizeof(site->path));
 		assert_int_equal(tk_vault_create(site->path, site->name, NULL), TK_OK);
-		box->handles[box->site_count] = (struct tk_site){.name = site->name, .is_local = true, .ctx = site, .open = open_site};
+		box->handles[box->site_count] = (struct tk_site){.name = site->name, .is_local = true, .is_remote = box->site_count > 0,
+								.ctx = site, .open = open_site};
 		box->voters[box->site_count].name = site->name;
 	}
 	box->opts.site_count = box->opts.voters.count = box->site_count;

@@ -27,7 +27,7 @@ struct kind {
 	const char *dir;
 	int dirfd;
 	struct tk_markset marks;
-	atomic_bool has_put;
+	atomic_ullong put_bytes;
 };
 
 struct tk_localstore {
@@ -196,7 +196,7 @@ tk_localstore_put(struct tk_localstore *store, enum tk_local_kind kind, const ch
 		return tk_err_set(err, TK_EINVAL, "%zu bytes are too many for the local store", len_bytes);
 	if ((rc = digest_of(store, name, data, len_bytes, digest, err)))
 		return rc;
-	atomic_store(&store->kinds[kind].has_put, true);
+	atomic_fetch_add(&store->kinds[kind].put_bytes, len_bytes);
 	pthread_rwlock_rdlock(&store->sweeping);
 	if ((shard = open_shard(&store->kinds[kind], name, true)) < 0)
 		rc = tk_err_errno(err, tk_fs_rc(), "opening the local store");
@@ -250,8 +250,8 @@ tk_localstore_sweep(struct tk_localstore *store, enum tk_local_kind kind, struct
 	return rc;
 }
 
-bool
-tk_localstore_has_put(const struct tk_localstore *store, enum tk_local_kind kind)
+uint64_t
+tk_localstore_put_bytes(const struct tk_localstore *store, enum tk_local_kind kind)
 {
-	return atomic_load(&store->kinds[kind].has_put);
+	return atomic_load(&store->kinds[kind].put_bytes);
 }

@@ -23,7 +23,7 @@ TK_MUST_CHECK enum tk_rc tk_localstore_put(struct tk_localstore *store, enum tk_
 /* Marks a name as in use in this run; put marks too. sweep removes the files of the kind that were not marked since open. */
 TK_MUST_CHECK enum tk_rc tk_localstore_mark(struct tk_localstore *store, enum tk_local_kind kind, const char *name, struct tk_err *err);
 TK_MUST_CHECK enum tk_rc tk_localstore_sweep(struct tk_localstore *store, enum tk_local_kind kind, struct tk_err *err);
-/* True when something of the kind was put since open: what it took the place of can go. */
-bool tk_localstore_has_put(const struct tk_localstore *store, enum tk_local_kind kind);
+/* How much of the kind was put since open: what it took the place of can go. */
+uint64_t tk_localstore_put_bytes(const struct tk_localstore *store, enum tk_local_kind kind);
 
 #endif

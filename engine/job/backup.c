@@ -13,6 +13,8 @@
 #define NS_PER_MS 1000000LL
 /* Local facts that nothing names any more are swept now and then: marking them all costs a look at every large file. */
 #define SWEEP_EVERY 16u
+/* Of metadata: so much to remove is worth going through all of it. */
+#define META_PUT_BYTES ((uint64_t)1 << 20)
 
 void
 tk_backup_result_release(struct tk_backup_result *result)
@@ -133,7 +135,7 @@ open_pipeline(struct tk_backup *run, struct tk_err *err)
 					.chunk_min_bytes = opts->chunk_min_bytes, .chunk_avg_bytes = opts->chunk_avg_bytes,
 					.chunk_max_bytes = opts->chunk_max_bytes, .delta_min_bytes = opts->delta_min_bytes,
 					.block_bytes = opts->block_bytes, .signature = opts->signature, .tag_key = run->tag_key, .retries = opts->retries,
-					.threads = opts->threads,
+					.extents_max = opts->extents_max, .threads = opts->threads,
 					.cancel = opts->cancel, .on_reuse = on_reuse, .ctx = run};
 	enum tk_rc rc;
 
@@ -175,11 +177,13 @@ scan(struct tk_backup *run, struct tk_err *err)
 	return rc;
 }
 
-/* Metadata blobs are small and many; what is known of large files is a hundredth of them, and goes as soon as it is replaced. */
+/* Metadata blobs are small and many, but for the maps of dumps; what is known of large files is a hundredth of them, and goes as soon as it is replaced. */
 static bool
 is_sweep_due(const struct tk_backup *run, enum tk_local_kind kind)
 {
-	return run->point.at.sequence % SWEEP_EVERY == 0 || (kind != TK_LOCAL_META && tk_localstore_has_put(run->local, kind));
+	uint64_t put_bytes = tk_localstore_put_bytes(run->local, kind);
+
+	return run->point.at.sequence % SWEEP_EVERY == 0 || put_bytes > (kind == TK_LOCAL_META ? META_PUT_BYTES : 0);
 }
 
 /* Nothing of this fails a run that is stored: it costs disk until the next one. */

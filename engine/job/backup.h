@@ -51,6 +51,7 @@ struct tk_backup_opts {
 	bool dry_run;
 
 	/* Sizes that tests make tiny; 0: the defaults. */
+	size_t extents_max;                   /* ingest.h */
 	uint32_t segment_bytes, pack_plain_bytes;
 	size_t chunk_min_bytes, chunk_avg_bytes, chunk_max_bytes;
 	int64_t racy_ms;                      /* a change this near to the scan's start is looked at again next time; 0: 2 s */

@@ -44,6 +44,7 @@ struct tk_ingest_opts {
 	size_t block_bytes;                   /* of facts and signatures: from 16 B, or a 2^18th of a segment, to 64 KiB; 0: by kind and size */
 	enum tk_signature_kind signature;
 	const uint8_t *tag_key;               /* TK_TAG_KEY_BYTES; NULL: as TK_SIGNATURE_NEVER */
+	size_t extents_max;                   /* of a segment: over it the segment is stored as if it had no past; 0: 400,000 */
 	unsigned retries;                     /* of files that change while they are read */
 	unsigned threads;                     /* that read one file, the run's included; 0: 1; more than TK_INGEST_THREADS_MAX: that many */
 	const atomic_bool *cancel;            /* may be NULL */

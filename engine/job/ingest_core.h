@@ -242,12 +242,18 @@ bool tk_past_is_hopeless(const struct tk_worker *worker);
 
 /* ---- ingest_pass.c: one passage over a segment ---- */
 
+enum tk_pass_kind {
+	TK_PASS_LOOK,                         /* for digest and facts alone */
+	TK_PASS_STORE,
+	TK_PASS_ANEW,                         /* to store it as if there were no version before */
+};
+
 /*
- * Reads segment `index` once, for its digest (in file->digests, and as a whole content's), its facts if the file's are kept, and its extents unless store is false. With facts of
+ * Reads segment `index` once, for its digest (in file->digests, and as a whole content's), its facts if the file's are kept, and its extents unless it is only looked at. With facts of
  * the version before its bytes are found again where they are or went. What is to be stored is complete when the caller ends the worker.
  */
-TK_MUST_CHECK enum tk_rc tk_pass_segment(struct tk_large_file *file, struct tk_worker *worker, size_t index, bool store, struct tk_digest *whole,
-					 struct tk_err *err);
+TK_MUST_CHECK enum tk_rc tk_pass_segment(struct tk_large_file *file, struct tk_worker *worker, size_t index, enum tk_pass_kind kind,
+					 struct tk_digest *whole, struct tk_err *err);
 
 /* ---- ingest_refine.c ---- */
 

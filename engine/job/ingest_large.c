@@ -203,13 +203,26 @@ store_segment(struct tk_large_file *file, struct tk_worker *worker, size_t index
 	return TK_OK;
 }
 
-/* Without facts of the segment as it was, it is read twice if it changed: first to see whether it did. */
+/* A map of more pieces than this could outgrow its blob (8 MiB, and up to 12 bytes each), and would cost more than it spares. */
+#define EXTENTS_MAX 400000u
+
+static bool
+has_too_many_pieces(const struct tk_ingest *ingest, const struct tk_worker *worker)
+{
+	return worker->list.count > (ingest->opts.extents_max ? ingest->opts.extents_max : EXTENTS_MAX);
+}
+
+/*
+ * Without facts of the segment as it was, it is read twice if it changed: first to see whether it did. And so it is when its past has left it in too many pieces: then without
+ * one. What the first passage handed over is lost, some literals.
+ */
 static enum tk_rc
 ingest_segment(struct tk_large_file *file, struct tk_worker *worker, size_t index, struct tk_err *err)
 {
 	uint64_t len_bytes = tk_large_segment_len(file->ingest, file->size_bytes, index);
-	uint64_t read_before = worker->stats.read_bytes;
-	bool comparable = has_old(file, index, len_bytes), same = false, store = true, settled = false;
+	struct tk_ingest_stats before = worker->stats;
+	bool comparable = has_old(file, index, len_bytes), same = false, known = true, settled = false;
+	enum tk_pass_kind kind = TK_PASS_STORE;
 	enum tk_rc rc = tk_large_check(file, err);
 
 	if (!rc)
@@ -218,22 +231,28 @@ ingest_segment(struct tk_large_file *file, struct tk_worker *worker, size_t inde
 		return rc;
 	/* Another file's segment is hardly the same: that is not worth reading it twice. */
 	if (!rc && comparable && !file->old.is_guess)
-		rc = look_up_facts(file, worker, index, &store, err);
-	for (; !rc; store = true) {
+		rc = look_up_facts(file, worker, index, &known, err);
+	if (!known)
+		kind = TK_PASS_LOOK;
+	while (!rc) {
 		struct tk_digest whole;
 
 		/* What is read a second time, from the page cache, counts once. */
-		worker->stats.read_bytes = read_before;
-		if ((rc = tk_pass_segment(file, worker, index, store, &whole, err)))
+		worker->stats = before;
+		if ((rc = tk_pass_segment(file, worker, index, kind, &whole, err)))
 			return rc;
 		if (comparable && (rc = keep_if_same(file, worker, index, &whole, &same, err)))
 			return tk_ingest_break(file->ingest, rc);
-		if (!same && !store)
-			continue;
-		if (!same && (rc = store_segment(file, worker, index, len_bytes, &whole, err)))
-			return tk_ingest_break(file->ingest, rc);
-		note_hole(file, worker, len_bytes);
-		return TK_OK;
+		if (!same && kind == TK_PASS_LOOK) {
+			kind = TK_PASS_STORE;
+		} else if (!same && kind == TK_PASS_STORE && has_too_many_pieces(file->ingest, worker)) {
+			kind = TK_PASS_ANEW;
+		} else {
+			if (!same && (rc = store_segment(file, worker, index, len_bytes, &whole, err)))
+				return tk_ingest_break(file->ingest, rc);
+			note_hole(file, worker, len_bytes);
+			return TK_OK;
+		}
 	}
 	return rc;
 }

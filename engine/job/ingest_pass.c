@@ -375,13 +375,14 @@ finish(struct pass *pass, struct tk_digest *whole, struct tk_err *err)
 }
 
 enum tk_rc
-tk_pass_segment(struct tk_large_file *file, struct tk_worker *worker, size_t index, bool store, struct tk_digest *whole, struct tk_err *err)
+tk_pass_segment(struct tk_large_file *file, struct tk_worker *worker, size_t index, enum tk_pass_kind kind, struct tk_digest *whole,
+		struct tk_err *err)
 {
 	uint64_t start = (uint64_t)index * file->ingest->opts.segment_bytes;
 	uint64_t end = start + tk_large_segment_len(file->ingest, file->size_bytes, index);
 	TK_AUTO(pass_release) struct pass pass = {
 		.file = file, .worker = worker, .index = index, .start_bytes = start, .end_bytes = end, .read_to_bytes = end, .copied_from_bytes = start,
-		.store = store, .predicted = store && file->facts && file->old.has_facts && !tk_past_is_hopeless(worker),
+		.store = kind != TK_PASS_LOOK, .predicted = kind == TK_PASS_STORE && file->facts && file->old.has_facts && !tk_past_is_hopeless(worker),
 	};
 	size_t lead;
 	enum tk_rc rc;

@@ -93,10 +93,13 @@ tk_home_write_domain(const struct tk_keyring *ring, int keys_fd, const char *sou
 enum tk_rc
 tk_home_note_domain(int keys_fd, const struct tk_id *domain, const char *dataset, struct tk_err *err)
 {
+	TK_AUTO(tk_buf_release) struct tk_buf note = {0};
 	char name[FILE_NAME_MAX], line[NOTE_MAX];
 
 	file_name(domain, "dataset", name);
 	(void)snprintf(line, sizeof(line), "%s\n", dataset);
+	if (!tk_read_file_at(keys_fd, name, NOTE_MAX, &note, NULL) && note.len_bytes == strlen(line) && memcmp(note.data, line, note.len_bytes) == 0)
+		return TK_OK;
 	return tk_publish_file(keys_fd, name, line, strlen(line), 0600, err);
 }
 

@@ -58,7 +58,8 @@ const struct tk_verb tk_verbs[] = {
 		"ack rule is met. Meant for cron: it needs no passphrase.",
 		BIT(SITE) | BIT(DRY_RUN), 0, 0, -1, false, tk_verb_backup},
 	{"list", "[DATASET]", "list recovery points",
-		"Shows each point with its time, epoch, sequence, sizes, the sites that hold it, and when it was last verified.",
+		"Shows each point with its time, epoch, sequence, sizes, the sites that hold it, and when it was last verified; also those of a dataset that was taken out of "
+		"the configuration, which restore takes by its name as before.",
 		BIT(SITE) | BIT(HISTORY), 0, 0, 1, false, tk_verb_list},
 	{"ls", "DATASET[@POINT] [PATH]", "list the files of a point",
 		"One line an entry, as ls -l writes it: of everything, or of PATH and what is below it. PATH is absolute.",

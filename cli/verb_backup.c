@@ -221,6 +221,16 @@ take_policy(const struct run *run, struct tk_backup_opts *opts)
 	opts->reconnect_ms = policy->reconnect_ms;
 }
 
+/* The section may have another name than when the keys were made. */
+static void
+note_name(const struct run *run, const struct tk_id *domain)
+{
+	struct tk_err err;
+
+	if (!tk_cli_flag(run->home->cli, TK_OPT_DRY_RUN) && tk_home_note_domain(run->home->keys_fd, domain, run->dataset->name, &err))
+		tk_log_event(run->home->cli->log, TK_LOG_WARN, "dataset-name", "reason=\"%s\"", err.text);
+}
+
 static enum tk_rc
 run_dataset(struct run *run, const struct tk_id *domain, struct tk_err *err)
 {
@@ -246,6 +256,7 @@ run_dataset(struct run *run, const struct tk_id *domain, struct tk_err *err)
 	    (rc = tk_home_sites(home, run->dataset, TK_VAULT_SERVE, &run->sites, &run->site_count, err)) ||
 	    (rc = take_voters(run, &opts.voters, err)))
 		return rc;
+	note_name(run, domain);
 	opts.exclude = exclude;
 	opts.skip_dir_count = skip_dirs(home, skip);
 	opts.sites = run->sites;

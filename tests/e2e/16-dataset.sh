@@ -110,16 +110,14 @@ expect 0 twinkeep backup third
 expect 0 twinkeep key rotate
 expect 0 twinkeep backup
 
-# --- an empty machine has them all; the file outside of the home is not among what it gets back, and the points are there all the same
-cp "$T/datasets.conf" "$home/own.conf"
-sed -i 's/datasets.conf/own.conf/' "$home/twinkeep.conf"
-expect 0 twinkeep backup
+# --- an empty machine has them all, also the file behind the link
 mv "$home" "$T/gone"
 url=tk://$(cat "$T/lab/remote/twinkeepd.addr")
 expect 0 twinkeep recover --site "$url" --json
 json_is runs.0.dataset data
 json_is runs.1.dataset more
 json_is runs.2.dataset third
+cmp "$T/datasets.conf" "$home/datasets.conf"
 for dataset in data more third; do
 	expect 0 twinkeep restore $dataset --target "$T/back"
 done
@@ -128,39 +126,40 @@ diff -r --no-dereference "$T/lab/data" "$T/back$T/lab/data" || fail "the restore
 expect 0 twinkeep backup --json
 json_is runs.2.epoch 2
 
-# --- taken out of the configuration: its points are there, and nothing new is made
-cp "$home/twinkeep.conf" "$T/conf"
-sed -i '/own.conf/d' "$home/twinkeep.conf"
+# --- taken out of the configuration, after its section had got another name: its points are there, and nothing new is made
+sed -i 's/^dataset more /dataset moved /' "$home/datasets.conf"
+expect 0 twinkeep backup
+sed -i '/datasets.conf/d' "$home/twinkeep.conf"
 expect 0 twinkeep backup
 expect 0 twinkeep list
-out_has more
+out_has moved
 rm -rf "$T/back"
-expect 0 twinkeep restore more --strip --target "$T/back" --json
+expect 0 twinkeep restore moved --strip --target "$T/back" --json
 json_is verified true
 cmp "$T/more/file" "$T/back/file"
-expect 0 twinkeep verify more --data
-expect 2 twinkeep backup more
-err_has "dataset more was taken out of the configuration"
+expect 0 twinkeep verify moved --data
+expect 2 twinkeep backup moved
+err_has "dataset moved was taken out of the configuration"
 expect 0 twinkeep status
-! grep -q '^more' "$T/out" || fail "status counts a dataset that was taken out"
+! grep -q '^moved' "$T/out" || fail "status counts a dataset that was taken out"
 
 # --- also on a machine that was recovered since; put back by its name alone it has its history
 rm -rf "$home"
 expect 0 twinkeep recover --site "$url"
-expect 0 twinkeep cat more "$T/more/file"
+expect 0 twinkeep cat moved "$T/more/file"
 out_is one
-echo "dataset more { paths = \"$T/more\" }" >>"$home/twinkeep.conf"
-expect 2 twinkeep backup more
-expect 0 twinkeep key add --dataset more --json
+echo "dataset moved { paths = \"$T/more\" }" >>"$home/twinkeep.conf"
+expect 2 twinkeep backup moved
+expect 0 twinkeep key add --dataset moved --json
 json_is made false
 json_is domain "$domain"
-expect 0 twinkeep backup more --json
+expect 0 twinkeep backup moved --json
 json_is files_new 0
 json_is epoch 3
 
 # --- an id that nobody made here
 sed -i "s/$domain/0123456789abcdef0123456789abcdef/" "$home/twinkeep.conf"
-expect 2 twinkeep backup more
-expect 2 twinkeep key add --dataset more
+expect 2 twinkeep backup moved
+expect 2 twinkeep key add --dataset moved
 err_has "restore the id that was made for it"
 echo ok

@@ -18,6 +18,7 @@
 #include "engine/fsio/publish.h"
 #include "engine/vault/vault_store.h"
 #include "policies/nearest.h"
+#include "policies/select.h"
 #include "transport/client.h"
 #include "transport/enrol.h"
 
@@ -207,21 +208,14 @@ find_former(const struct tk_home *home, const char *name)
 enum tk_rc
 tk_home_dataset(struct tk_home *home, const char *text, const struct tk_config_dataset **dataset, const char **point, struct tk_err *err)
 {
-	const char *at = text ? strchr(text, '@') : NULL;
 	char name[256];
 	enum tk_rc rc;
 
-	if (text && (size_t)(at ? at - text : (long)strlen(text)) >= sizeof(name))
-		return tk_err_set(err, TK_EUSAGE, "there is no dataset \"%s\"", text);
-	if (text) {
-		size_t len = at ? (size_t)(at - text) : strlen(text);
-
-		memcpy(name, text, len);
-		name[len] = '\0';
-	}
+	*point = NULL;
+	if (text && (rc = tk_point_spec_split(text, name, sizeof(name), point, err)))
+		return err ? (err->rc = TK_EUSAGE) : TK_EUSAGE;
 	if ((rc = tk_cli_dataset(home->cfg, text ? name : NULL, dataset, err)) && !(*dataset = find_former(home, text ? name : NULL)))
 		return rc;
-	*point = at ? at + 1 : NULL;
 	return TK_OK;
 }
 

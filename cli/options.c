@@ -73,7 +73,7 @@ const struct tk_verb tk_verbs[] = {
 		BIT(SITE) | BIT(HISTORY), 0, 2, 2, false, tk_verb_cat},
 	{"restore", "DATASET[@POINT]", "bring back files",
 		"POINT is latest (the default), the first digits of an id, or a time such as 2026-11-24T03:00, which means the last point that was "
-		"complete by then; where the clock was set back in between, a time names no point. Each root of the dataset comes back at its full path below the target. What is there already is used: only what "
+		"complete by then; a day, 2026-11-23, means the last one of it. Where the clock was set back in between, a time names no point. Each root of the dataset comes back at its full path below the target. What is there already is used: only what "
 		"differs is fetched, from all sites that answer. The run ends with the digest of the tree, which must be that of the point.\n\n"
 		"What no site can give is left out, and the rest comes back: a line for each pack that is lost or damaged, with the number of files that need it; -v names "
 		"each of them, --json the first 1000. The exit status is then 5.\n\n"

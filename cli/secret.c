@@ -141,7 +141,8 @@ secret_from_terminal(const struct tk_secret_source *source, struct tk_secret *se
 	enum tk_rc rc;
 
 	if (tty < 0)
-		return tk_err_set(err, TK_EUSAGE, "a passphrase is needed and there is no terminal to ask for it: give --passphrase-file FILE");
+		return tk_err_set(err, TK_EUSAGE, "%s: there is no terminal to ask for it; give %s FILE", source->prompt,
+				  source->option ? source->option : "--passphrase-file");
 	rc = terminal_ask(tty, source->prompt, secret, err);
 	if (!rc && source->is_new) {
 		rc = terminal_ask(tty, "Once more", &again, err);

@@ -22,6 +22,7 @@ struct tk_secret_source {
 	const char *command;  /* passphrase_command of the configuration; "" is none */
 	const char *prompt;   /* what to ask on the terminal: "Passphrase of city-a" */
 	bool is_new;          /* ask twice */
+	const char *option;   /* what to advise where there is no terminal; NULL: --passphrase-file */
 };
 
 /*

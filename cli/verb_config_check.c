@@ -1,4 +1,10 @@
 /* twinkeep config check */
+#include <dirent.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <sys/stat.h>
+
 #include "cli/cli.h"
 #include "cli/verbs.h"
 
@@ -38,6 +44,36 @@ keyless_tell(struct tk_output *out, const struct tk_config *cfg)
 	}
 }
 
+static void
+exposed_tell(struct tk_output *out, const char *path, mode_t forbidden, const char *what)
+{
+	struct stat st;
+
+	if (stat(path, &st) == 0 && S_ISREG(st.st_mode) && (st.st_mode & forbidden) != 0)
+		tk_out_warn(out, TK_EDENIED, "%s can be %s by others (mode %03o); run chmod go-rwx on it", path, what, (unsigned)st.st_mode & 0777);
+}
+
+/* Who writes the configuration gives a command that runs as this user; who reads a key has the data. */
+static void
+modes_tell(struct tk_output *out, const struct tk_config *cfg)
+{
+	char path[PATH_MAX];
+	struct dirent *entry;
+	struct stat st;
+	DIR *keys;
+
+	for (size_t i = 0; i < cfg->files.count; i++)
+		exposed_tell(out, cfg->files.items[i], S_IWGRP | S_IWOTH, "written");
+	(void)snprintf(path, sizeof(path), "%s/keys", cfg->home);
+	/* Behind a closed door the files' own modes say nothing. */
+	if (stat(path, &st) || (st.st_mode & 0077) == 0 || !(keys = opendir(path)))
+		return;
+	while ((entry = readdir(keys)))
+		if (snprintf(path, sizeof(path), "%s/keys/%s", cfg->home, entry->d_name) < (int)sizeof(path))
+			exposed_tell(out, path, S_IRWXG | S_IRWXO, "read");
+	(void)closedir(keys);
+}
+
 int
 tk_verb_config_check(const struct tk_cli *cli)
 {
@@ -66,6 +102,7 @@ tk_verb_config_check(const struct tk_cli *cli)
 		tk_out_text(cli->out, "%s: %zu site%s, %zu dataset%s, %zu polic%s: no mistake\n", cfg->files.items[0], cfg->site_count,
 			plural(cfg->site_count), cfg->dataset_count, plural(cfg->dataset_count), own, own == 1 ? "y" : "ies");
 		keyless_tell(cli->out, cfg);
+		modes_tell(cli->out, cfg);
 	}
 	tk_mistakes_release(&mistakes);
 	return status;

@@ -9,7 +9,8 @@ static enum tk_rc
 ask_new(const struct tk_cli *cli, struct tk_secret *secret, struct tk_err *err)
 {
 	/* The configuration's passphrase_command gives the old one. */
-	const struct tk_secret_source source = {.file = tk_cli_value(cli, TK_OPT_NEW_PASSPHRASE_FILE), .prompt = "New passphrase", .is_new = true};
+	const struct tk_secret_source source = {.file = tk_cli_value(cli, TK_OPT_NEW_PASSPHRASE_FILE), .prompt = "New passphrase", .is_new = true,
+						.option = "--new-passphrase-file"};
 	enum tk_rc rc = tk_secret_get(&source, secret, err);
 
 	if (rc)

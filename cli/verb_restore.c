@@ -64,8 +64,6 @@ run_restore(struct restoring *restoring, struct tk_err *err)
 
 	if (rc == TK_EINVAL && err)
 		err->rc = rc = TK_EUSAGE;
-	if (!rc && paths->count > 0 && !restoring->result.found)
-		return tk_err_set(err, TK_ENOENT, "the point has nothing at %s%s; give full paths, as twinkeep ls shows them", paths->items[0], paths->count > 1 ? " or the other paths" : "");
 	return rc;
 }
 

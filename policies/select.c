@@ -110,6 +110,8 @@ tk_point_spec_split(const char *text, char *name, size_t size, const char **poin
 		return tk_err_set(err, TK_EINVAL, "the name of the dataset is longer than %zu bytes", size - 1);
 	memcpy(name, text, len);
 	name[len] = '\0';
+	if (at && !at[1])
+		return tk_err_set(err, TK_EINVAL, "\"%.80s\" names no point after the @; write latest, an id or a time, or leave the @ out", text);
 	*point = at ? at + 1 : NULL;
 	return TK_OK;
 }

@@ -151,7 +151,7 @@ tk_config_policy_file(const char *text, char **path, char **name, struct tk_err 
 
 	*path = *name = NULL;
 	if (!policy_path(text, found) || strpbrk(found, "\"\\$"))
-		return tk_err_set(err, TK_ENOENT, "there is no policy file %s; name a file, or one from %s", text, TK_POLICY_DIR);
+		return tk_err_set(err, TK_ENOENT, "there is no policy file %s; name a file, or one from %s, where make install puts those of policies/ready", text, TK_POLICY_DIR);
 	(void)snprintf(document, sizeof(document), frame, found);
 	rc = tk_config_parse(document, strlen(document), "/policy", &cfg, NULL, err);
 	if (rc)

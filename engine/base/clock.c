@@ -1,5 +1,6 @@
 #include "engine/base/clock.h"
 
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -55,6 +56,7 @@ tk_time_parse(const char *text, int64_t *wall_ns, struct tk_err *err)
 	static const char *const forms[] = {"%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M", "%Y-%m-%d %H:%M:%S",
 					    "%Y-%m-%d %H:%M", "%Y-%m-%d"};
 	const char *rest = NULL;
+	bool is_day = false;
 	struct tm parts;
 	int offset_seconds, local;
 	time_t seconds;
@@ -62,13 +64,15 @@ tk_time_parse(const char *text, int64_t *wall_ns, struct tk_err *err)
 	for (size_t i = 0; i < sizeof(forms) / sizeof(forms[0]) && !rest; i++) {
 		memset(&parts, 0, sizeof(parts));
 		rest = strptime(text, forms[i], &parts);
+		is_day = strlen(forms[i]) == strlen("%Y-%m-%d");
 	}
 	if (rest && *rest == '.')
 		rest += 1 + strspn(rest + 1, "0123456789");
 	if (!rest || parse_zone(rest, &offset_seconds, &local) < 0)
 		return tk_err_set(err, TK_EINVAL, "\"%s\" is no time (want 2026-11-24T03:00, RFC 3339)", text);
 	parts.tm_isdst = -1;
+	parts.tm_mday += is_day;
 	seconds = local ? mktime(&parts) : timegm(&parts) - offset_seconds;
-	*wall_ns = (int64_t)seconds * NS_PER_SECOND;
+	*wall_ns = (int64_t)seconds * NS_PER_SECOND - is_day;
 	return TK_OK;
 }

@@ -175,10 +175,8 @@ restore_leaf(struct tk_restore_worker *worker, const struct tk_page_task *page, 
 		tk_restore_ahead_at(restore->ahead, page->number, number++);
 		if (entry->meta.flags)
 			atomic_store(&restore->has_flags, true);
-		if (tk_restore_wants(restore, entry)) {
-			atomic_store(&restore->found_any, true);
+		if (tk_restore_wants(restore, entry))
 			tk_restore_entry(worker, entry);
-		}
 	}
 	if ((rc = tk_portable_end(portable, &digest, err)))
 		return rc;
@@ -245,6 +243,27 @@ worker_main(void *arg)
 
 /* ---- the main thread ---- */
 
+/* Who asks for several paths wants all of them: one that is not there is told before anything is touched. */
+static enum tk_rc
+check_paths(struct tk_restore *restore, struct tk_page_loader *loader, const struct tk_page_info *root, struct tk_err *err)
+{
+	enum tk_rc rc = TK_OK;
+
+	for (size_t i = 0; i < restore->opts->path_count && !rc; i++) {
+		TK_AUTO(tk_treewalk_cleanup) struct tk_treewalk *walk = NULL;
+		struct tk_entry entry;
+		bool none = false;
+
+		tk_entry_init(&entry);
+		if (!(rc = tk_treewalk_begin(loader, root, restore->paths[i], strlen(restore->paths[i]), &walk, err)))
+			rc = tk_treewalk_next(walk, &entry, &none, err);
+		if (!rc && none)
+			rc = tk_err_set(err, TK_ENOENT, "the point has nothing at %s; give full paths, as twinkeep ls shows them", restore->opts->paths[i]);
+		tk_entry_release(&entry);
+	}
+	return rc;
+}
+
 enum tk_rc
 tk_restore_walk_open(struct tk_restore *restore, struct tk_restore_walk *out, struct tk_err *err)
 {
@@ -264,6 +283,8 @@ tk_restore_walk_open(struct tk_restore *restore, struct tk_restore_walk *out, st
 		return rc;
 	if (memcmp(&root.portable, &opts->body->tree, sizeof(root.portable)) != 0)
 		return tk_err_set(err, TK_ECORRUPT, "the root page does not match the point's tree digest");
+	if ((rc = check_paths(restore, out->loader, &root, err)))
+		return rc;
 	return tk_treewalk_begin(out->loader, &root, dir, strlen(dir), &out->walk, err);
 }
 
@@ -445,9 +466,8 @@ tk_restore_run(const struct tk_restore_opts *opts, struct tk_restore_result *res
 	(void)pthread_mutex_init(&restore.lock, NULL);
 	(void)pthread_mutex_init(&restore.ways, NULL);
 	rc = restore_all(&restore, err);
-	result->found = atomic_load(&restore.found_any);
 	result->damaged |= rc == TK_ECORRUPT || rc == TK_EMISSING;
-	result->verified = !rc && result->faults == 0 && (opts->path_count > 0 ? result->found : result->tree_complete);
+	result->verified = !rc && result->faults == 0 && (opts->path_count > 0 || result->tree_complete);
 	tk_target_cleanup(&restore.target);
 	tk_restore_ahead_cleanup(&restore.ahead);
 	tk_restore_work_cleanup(&restore.work);

@@ -41,7 +41,6 @@ struct tk_restore_result {
 	uint64_t deleted;                     /* by delete_extra */
 	uint64_t faults;
 	bool damaged;                         /* a page or content did not match its digest, or a blob was nowhere to be had */
-	bool found;                           /* paths: something matched */
 	struct tk_digest tree;                /* recomputed; the point's, if all of it was restored */
 	bool tree_complete;                   /* the whole tree was gone through */
 	bool verified;                        /* all that was asked for is in place and every digest was right */

@@ -41,7 +41,6 @@ struct tk_restore {
 	struct tk_restore_work *work;         /* NULL: there is one worker, which asks for none */
 	struct tk_restore_ahead *ahead;
 	atomic_bool failed;
-	atomic_bool found_any;                /* something was asked for that is there */
 	atomic_bool has_flags;                /* some entry has inode flags */
 	struct tk_err failure;
 };

@@ -82,7 +82,6 @@ tk_restore_tar(struct tk_restore *restore, struct tk_err *err)
 			return tk_err_set(err, TK_ECANCELLED, "interrupted");
 		if ((rc = add_entry(&worker, tar, entry, err)))
 			return rc;
-		atomic_store(&restore->found_any, true);
 	}
 	if (rc || (rc = tk_tarout_end(tar, err)))
 		return rc;

@@ -112,4 +112,30 @@ rm -rf "$T/home/state"
 expect 0 twinkeep backup
 [ ! -s "$T/err" ] || fail "standard error is not empty"
 out_has "This home had no journal of d: it won epoch 3."
+
+# --- what is asked for and not there is told before anything comes back
+expect 1 twinkeep restore d --target "$T/some" --path "$T/data/file" --path "$T/data/nothing"
+err_is "twinkeep: the point has nothing at $T/data/nothing; give full paths, as twinkeep ls shows them"
+[ ! -e "$T/some$T/data/file" ] || fail "part of what was asked for came back"
+expect 0 twinkeep restore d --target "$T/some" --path "$T/data"
+expect 2 twinkeep ls d@
+err_has '"d@" names no point after the @'
+# A day is all of it.
+expect 0 twinkeep ls "d@$(date +%F)"
+
+# --- keys that others can read
+expect 0 twinkeep config check
+[ ! -s "$T/err" ] || fail "config check complains"
+chmod 755 "$T/home/keys"
+chmod 644 "$T/home/keys/machine.key"
+chmod 666 "$T/home/twinkeep.conf"
+expect 0 twinkeep config check
+err_has "$T/home/keys/machine.key can be read by others (mode 644)"
+err_has "$T/home/twinkeep.conf can be written by others (mode 666)"
+chmod 644 "$T/home/twinkeep.conf"
+chmod 700 "$T/home/keys"
+expect 0 twinkeep config check
+[ ! -s "$T/err" ] || fail "config check complains of what is behind a closed door"
+expect 2 setsid "$TK_BUILDDIR/twinkeep" key add
+err_has "New passphrase: there is no terminal to ask for it; give --new-passphrase-file FILE"
 echo ok

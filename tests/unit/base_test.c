@@ -127,6 +127,9 @@ times_are_read_in_the_forms_people_write(void **state)
 	tk_time_format(ns, text);
 	assert_string_equal(text, "2026-11-23T19:00:00Z");
 	assert_int_equal(tk_time_parse("2026-11-24T03:00:00.25Z", &ns, NULL), TK_OK);
+	assert_int_equal(tk_time_parse("2026-12-31Z", &ns, NULL), TK_OK);
+	tk_time_format(ns, text);
+	assert_string_equal(text, "2026-12-31T23:59:59Z");
 	assert_int_equal(tk_time_parse("2026-11-24", &ns, NULL), TK_OK);
 	assert_int_equal(tk_time_parse("yesterday", &ns, NULL), TK_EINVAL);
 }

@@ -111,6 +111,7 @@ a_dataset_and_its_point_are_split_at_the_at(void **state)
 	assert_string_equal(point, "abcd");
 	assert_int_equal(tk_point_spec_split("data", name, sizeof(name), &point, NULL), TK_OK);
 	assert_null(point);
+	assert_int_equal(tk_point_spec_split("data@", name, sizeof(name), &point, NULL), TK_EINVAL);
 	assert_int_equal(tk_point_spec_split("@abcd", name, sizeof(name), &point, NULL), TK_EINVAL);
 	assert_int_equal(tk_point_spec_split("datadata", name, sizeof(name), &point, NULL), TK_EINVAL);
 }

@@ -205,6 +205,7 @@ take_policy(const struct run *run, struct tk_backup_opts *opts)
 	opts->signature = signature_of(policy->signature);
 	opts->block_bytes = (size_t)policy->block_size_bytes;
 	opts->delta_min_bytes = policy->delta_min_size_bytes;
+	opts->rewrite_percent = (unsigned)policy->rewrite_percent;
 	opts->retries = (unsigned)policy->read_retries;
 	opts->trust = trust_rule(policy->trust);
 	opts->append_only = policy->append_only;
@@ -435,6 +436,8 @@ tell_text(const struct run *run)
 	tk_out_text(out, "point %s (epoch %llu, sequence %llu): %s stored in %s, held by %zu of %zu sites; ack rule %s %s\n", id,
 		    (unsigned long long)result->point.epoch, (unsigned long long)result->point.sequence, stored, took, held, run->dataset->sites.count,
 		    tk_ack_rule_name(run->dataset->policy->ack), result->ack_met ? "met" : "NOT met");
+	if (result->rewritten_bytes)
+		tk_out_text(out, "%s lay too scattered and were stored anew.\n", tk_format_size(result->rewritten_bytes, total));
 	if (result->epoch_won)
 		tk_out_text(out, "This home had no journal of %s: it won epoch %llu.\n", run->dataset->name, (unsigned long long)result->epoch_won);
 }

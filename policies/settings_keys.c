@@ -108,7 +108,7 @@ const struct tk_config_key tk_config_key_table[] = {
 	POLICY("read_retries", read_retries, "number", TK_KEY_NUMBER, "3", 0, 100,
 		"How often a file that changes while it is read is read again before it is stored and marked inconsistent."),
 	POLICY("rewrite_percent", rewrite_percent, "number", TK_KEY_NUMBER, "2", 0, 100,
-		NO_EFFECT "How much of the data a run may store anew to keep restores fast."),
+		"How much of the data's bytes a run may store anew, so that restores stay fast: of large files that are edited in place again and again, what lies in many small pieces or in blobs that are mostly dead. At least 1 MiB, unless it is 0: then nothing is, and a file's restore reads ever more blobs."),
 	POLICY("rpo", rpo_ms, "duration", TK_KEY_DURATION, "24h", 0, 3650 * DAY_MS,
 		"How much work may be lost at most; status and drill measure against it. 0: no promise."),
 	POLICY("rto", rto_ms, "duration", TK_KEY_DURATION, "4h", 0, 3650 * DAY_MS,

@@ -123,6 +123,17 @@ on_reuse(void *ctx, struct tk_blob_ref ref)
 		tk_sites_send_pack(run->sites, left->item);
 }
 
+/* The least is a blob, or a small dataset would wait for ever. */
+static uint64_t
+rewrite_bytes(const struct tk_backup *run)
+{
+	uint64_t budget_bytes = run->has_current ? run->current.total_bytes / 100 * run->opts->rewrite_percent : 0;
+
+	if (run->opts->rewrite_percent == 0)
+		return 0;
+	return budget_bytes < TK_BLOB_DATA_MAX ? TK_BLOB_DATA_MAX : budget_bytes;
+}
+
 static enum tk_rc
 open_pipeline(struct tk_backup *run, struct tk_err *err)
 {
@@ -135,7 +146,9 @@ open_pipeline(struct tk_backup *run, struct tk_err *err)
 					.chunk_min_bytes = opts->chunk_min_bytes, .chunk_avg_bytes = opts->chunk_avg_bytes,
 					.chunk_max_bytes = opts->chunk_max_bytes, .delta_min_bytes = opts->delta_min_bytes,
 					.block_bytes = opts->block_bytes, .signature = opts->signature, .tag_key = run->tag_key, .retries = opts->retries,
-					.extents_max = opts->extents_max, .threads = opts->threads,
+					.extents_max = opts->extents_max,
+					.rewrite_bytes = rewrite_bytes(run), .rewrite_crumbs_min = opts->rewrite_crumbs_min,
+					.rewrite_blob_bytes = opts->rewrite_blob_bytes, .threads = opts->threads,
 					.cancel = opts->cancel, .on_reuse = on_reuse, .ctx = run};
 	enum tk_rc rc;
 
@@ -173,6 +186,7 @@ scan(struct tk_backup *run, struct tk_err *err)
 	run->result->read_bytes = stats->read_bytes;
 	run->result->literal_bytes = stats->literal_bytes;
 	run->result->copied_bytes = stats->copied_bytes;
+	run->result->rewritten_bytes = stats->rewritten_bytes;
 	run->scan_end_ns = run->result->created_ns = tk_clock_wall_ns();
 	return rc;
 }

@@ -41,6 +41,7 @@ struct tk_backup_opts {
 	enum tk_signature_kind signature;
 	size_t block_bytes;
 	uint64_t delta_min_bytes;
+	unsigned rewrite_percent;             /* of the bytes of the point before: how much of large files may be stored anew because it lies too scattered */
 	unsigned retries;
 	enum tk_trust_rule trust;
 	bool append_only;                     /* as in tk_scan_opts */
@@ -54,6 +55,8 @@ struct tk_backup_opts {
 	size_t extents_max;                   /* ingest.h */
 	uint32_t segment_bytes, pack_plain_bytes;
 	size_t chunk_min_bytes, chunk_avg_bytes, chunk_max_bytes;
+	size_t rewrite_crumbs_min;            /* these two: see fragments.h */
+	uint32_t rewrite_blob_bytes;
 	int64_t racy_ms;                      /* a change this near to the scan's start is looked at again next time; 0: 2 s */
 
 	/* The ack rule, decided outside (policies/ack.h); any thread. */

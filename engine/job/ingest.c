@@ -274,6 +274,9 @@ tk_ingest_new(const struct tk_ingest_opts *opts, struct tk_ingest **out, struct 
 		ingest->opts.segment_bytes = TK_SEGMENT_BYTES;
 	if (ingest->opts.delta_min_bytes == 0)
 		ingest->opts.delta_min_bytes = DELTA_MIN_DEFAULT;
+	atomic_init(&ingest->rewriting.left_bytes, opts->rewrite_bytes);
+	ingest->rewriting.crumbs_min = opts->rewrite_crumbs_min;
+	ingest->rewriting.blob_bytes = opts->rewrite_blob_bytes;
 	(void)pthread_mutex_init(&ingest->telling, NULL);
 	(void)pthread_mutex_init(&ingest->maps, NULL);
 	ingest->worker_count = opts->threads == 0 ? 1 : opts->threads > TK_INGEST_THREADS_MAX ? TK_INGEST_THREADS_MAX : opts->threads;

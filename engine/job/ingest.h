@@ -45,6 +45,9 @@ struct tk_ingest_opts {
 	enum tk_signature_kind signature;
 	const uint8_t *tag_key;               /* TK_TAG_KEY_BYTES; NULL: as TK_SIGNATURE_NEVER */
 	size_t extents_max;                   /* of a segment: over it the segment is stored as if it had no past; 0: 400,000 */
+	uint64_t rewrite_bytes;               /* how much may be stored anew because it lies too scattered (fragments.h); 0: nothing */
+	size_t rewrite_crumbs_min;            /* these two: as in struct tk_fragments_budget */
+	uint32_t rewrite_blob_bytes;
 	unsigned retries;                     /* of files that change while they are read */
 	unsigned threads;                     /* that read one file, the run's included; 0: 1; more than TK_INGEST_THREADS_MAX: that many */
 	const atomic_bool *cancel;            /* may be NULL */
@@ -82,6 +85,7 @@ struct tk_ingest_stats {
 	uint64_t read_bytes;
 	uint64_t literal_bytes;               /* new data and literals, before compression */
 	uint64_t copied_bytes;                /* found in the version before by a delta */
+	uint64_t rewritten_bytes;             /* of them stored anew; not literal */
 };
 
 struct tk_ingest;

@@ -9,6 +9,7 @@
 #include "engine/delta/predict.h"
 #include "engine/delta/refine.h"
 #include "engine/delta/signature.h"
+#include "engine/job/fragments.h"
 #include "engine/job/ingest.h"
 #include "engine/vault/content_digest.h"
 
@@ -40,6 +41,7 @@ struct tk_old_map {
 	bool owned;
 	size_t count;
 	struct tk_extent_cursor cursor;
+	struct tk_fragments leave;            /* what is stored anew; live_bytes: how much of that is still to come */
 };
 #define TK_OLD_MAPS 4u
 
@@ -90,6 +92,8 @@ struct tk_worker {
 
 	struct tk_extent_list list;
 	size_t settled;                       /* extents before this one have their places */
+	struct tk_extent_list slice;          /* of an old map, while it is looked through */
+	bool moved;                           /* some of the old segments' bytes were stored anew */
 
 	struct tk_old_file *old;
 	struct tk_old_map old_maps[TK_OLD_MAPS];
@@ -116,6 +120,7 @@ struct tk_ingest {
 	struct tk_blob_source source;         /* local store, then the site */
 	struct tk_ingest_stats stats;
 	atomic_bool broken;
+	struct tk_fragments_budget rewriting;
 	uint8_t facts_check[TK_TAG_BYTES];    /* of the tag key */
 	atomic_uint hole_block_bytes;         /* facts of a segment of zeros, with blocks of this length, were kept in this run; 0: none */
 

@@ -126,7 +126,7 @@ look_up_facts(struct tk_large_file *file, struct tk_worker *worker, size_t index
 	return rc ? tk_ingest_break(file->ingest, rc) : TK_OK;
 }
 
-/* Is the segment that was passed over what it was? Then its extents stand. whole: its digest as a whole content. */
+/* Is the segment that was passed over what it was? Then its extents stand, unless some of it was stored anew. whole: its digest as a whole content. */
 static enum tk_rc
 keep_if_same(struct tk_large_file *file, struct tk_worker *worker, size_t index, const struct tk_digest *whole, bool *same, struct tk_err *err)
 {
@@ -136,6 +136,7 @@ keep_if_same(struct tk_large_file *file, struct tk_worker *worker, size_t index,
 	enum tk_rc rc;
 
 	*same = old->segments ? is_equal(&file->digests[index], &old->segments[index].digest) : is_equal(whole, &old->entry->content);
+	*same = *same && !worker->moved;
 	if (!*same)
 		return TK_OK;
 	if ((rc = look_up_facts(file, worker, index, &there, err)))
@@ -317,6 +318,7 @@ run_workers(struct tk_large_file *file, struct tk_err *err)
 		ingest->stats.read_bytes += stats->read_bytes;
 		ingest->stats.literal_bytes += stats->literal_bytes;
 		ingest->stats.copied_bytes += stats->copied_bytes;
+		ingest->stats.rewritten_bytes += stats->rewritten_bytes;
 		*stats = (struct tk_ingest_stats){0};
 	}
 	if (!atomic_load(&file->failed))

@@ -66,6 +66,7 @@ tk_worker_release(struct tk_worker *worker)
 		tk_buf_release(&worker->old_signatures[i].bytes);
 	free(worker->window);
 	free(worker->list.rows);
+	free(worker->slice.rows);
 	memset(worker, 0, sizeof(*worker));
 }
 
@@ -74,6 +75,7 @@ forget_map(struct tk_old_map *map)
 {
 	if (map->owned)
 		free(map->extents);
+	tk_fragments_release(&map->leave);
 	*map = (struct tk_old_map){0};
 }
 
@@ -118,6 +120,7 @@ tk_worker_begin(struct tk_worker *worker, uint64_t start_bytes, size_t lead_byte
 	worker->delta = delta;
 	worker->zeros_are_holes = zeros_are_holes;
 	worker->list.count = worker->settled = 0;
+	worker->moved = false;
 }
 
 /* What is hashed, in extents and not to be kept leaves the window. */
@@ -252,8 +255,14 @@ stage(struct tk_worker *worker, struct tk_lane *lane, const uint8_t *data, size_
 		return rc;
 	if ((rc = tk_lane_put(lane, data, len_bytes, id, &extent, err)))
 		return rc;
-	worker->stats.literal_bytes += len_bytes;
 	return append(worker, extent, err);
+}
+
+static enum tk_rc
+stage_new(struct tk_worker *worker, struct tk_lane *lane, const uint8_t *data, size_t len_bytes, const uint8_t *id, struct tk_err *err)
+{
+	worker->stats.literal_bytes += len_bytes;
+	return stage(worker, lane, data, len_bytes, id, err);
 }
 
 static enum tk_rc
@@ -268,7 +277,7 @@ store_chunk(struct tk_worker *worker, const uint8_t *data, size_t len_bytes, str
 	if (worker->delta && worker->zeros_are_holes && all_zero(data, len_bytes))
 		return append_hole(worker, len_bytes, err);
 	if (len_bytes < TK_INDEXED_MIN_BYTES)
-		return stage(worker, worker->chunks, data, len_bytes, NULL, err);
+		return stage_new(worker, worker->chunks, data, len_bytes, NULL, err);
 	if ((rc = tk_chunk_id(worker, data, len_bytes, NULL, id, err)))
 		return rc;
 	if (tk_lane_find(worker->chunks, id, len_bytes, &extent))
@@ -276,7 +285,7 @@ store_chunk(struct tk_worker *worker, const uint8_t *data, size_t len_bytes, str
 	if ((rc = tk_dedup_find(ingest->opts.dedup, id, &extent, &found, err)))
 		return rc;
 	if (!found || extent.length_bytes != len_bytes)
-		return stage(worker, worker->chunks, data, len_bytes, id, err);
+		return stage_new(worker, worker->chunks, data, len_bytes, id, err);
 	tk_ingest_tell_reuse(ingest, extent.ref);
 	return append(worker, extent, err);
 }
@@ -286,7 +295,7 @@ store_literal(struct tk_worker *worker, const uint8_t *data, size_t len_bytes, s
 {
 	if (worker->zeros_are_holes && all_zero(data, len_bytes))
 		return append_hole(worker, len_bytes, err);
-	return stage(worker, worker->literals, data, len_bytes, NULL, err);
+	return stage_new(worker, worker->literals, data, len_bytes, NULL, err);
 }
 
 /* ---- taking bytes ---- */
@@ -397,15 +406,52 @@ load_map(struct tk_worker *worker, size_t index, struct tk_old_map **out, struct
 	}
 	map->index = index;
 	tk_extent_cursor_init(&map->cursor, map->extents, map->count);
-	return TK_OK;
+	return tk_fragments_choose(map->extents, map->count, &ingest->rewriting, &map->leave, err);
 }
 
-/* May run over the borders of old segments. */
+/* Stores the next bytes of the segment anew. Not by their chunks, which would lead back to the blobs that they should leave. */
 static enum tk_rc
-slice_old(struct tk_worker *worker, uint64_t off_bytes, uint64_t len_bytes, struct tk_err *err)
+move(struct tk_worker *worker, const uint8_t *data, size_t len_bytes, struct tk_err *err)
+{
+	size_t most = tk_lane_max_bytes(worker->chunks);
+	enum tk_rc rc = TK_OK;
+
+	worker->stats.rewritten_bytes += len_bytes;
+	worker->moved = true;
+	for (size_t at = 0; at < len_bytes && !rc; at += most)
+		rc = stage(worker, worker->chunks, data + at, len_bytes - at < most ? len_bytes - at : most, NULL, err);
+	return rc;
+}
+
+/* A part of an old segment, which is the same as `data`: its extents stand, but for those in blobs that should be left. What was chosen once is moved once, however often
+ * the new version has it. */
+static enum tk_rc
+take_slice(struct tk_worker *worker, struct tk_old_map *map, uint64_t off_bytes, uint64_t len_bytes, const uint8_t *data, struct tk_err *err)
+{
+	struct tk_extent_list *whole = map->leave.live_bytes > 0 ? &worker->slice : &worker->list;
+	enum tk_rc rc;
+
+	worker->slice.count = 0;
+	rc = tk_extent_cursor_slice(&map->cursor, off_bytes, len_bytes, &whole->rows, &whole->count, &whole->cap, err);
+	for (size_t i = 0; i < worker->slice.count && !rc; i++) {
+		const struct tk_extent *extent = &worker->slice.rows[i];
+
+		if (extent->length_bytes <= map->leave.live_bytes && tk_refset_has(&map->leave.blobs, extent->ref)) {
+			map->leave.live_bytes -= extent->length_bytes;
+			rc = move(worker, data, extent->length_bytes, err);
+		} else {
+			rc = append(worker, *extent, err);
+		}
+		data += extent->length_bytes;
+	}
+	return rc;
+}
+
+/* May run over the borders of old segments. `data`: the same bytes. */
+static enum tk_rc
+slice_old(struct tk_worker *worker, uint64_t off_bytes, uint64_t len_bytes, const uint8_t *data, struct tk_err *err)
 {
 	uint32_t segment_bytes = worker->ingest->opts.segment_bytes;
-	struct tk_extent_list *list = &worker->list;
 
 	if (!worker->old || !worker->old->entry || off_bytes > worker->old->entry->meta.size_bytes ||
 	    len_bytes > worker->old->entry->meta.size_bytes - off_bytes)
@@ -417,8 +463,9 @@ slice_old(struct tk_worker *worker, uint64_t off_bytes, uint64_t len_bytes, stru
 		struct tk_old_map *map;
 		enum tk_rc rc = load_map(worker, index, &map, err);
 
-		if (rc || (rc = tk_extent_cursor_slice(&map->cursor, within, part, &list->rows, &list->count, &list->cap, err)))
+		if (rc || (rc = take_slice(worker, map, within, part, data, err)))
 			return rc;
+		data += part;
 		off_bytes += part;
 		len_bytes -= part;
 	}
@@ -431,7 +478,7 @@ tk_worker_copy(struct tk_worker *worker, uint64_t old_off_bytes, size_t len_byte
 	enum tk_rc rc = end_run(worker, err);
 
 	if (!rc)
-		rc = slice_old(worker, old_off_bytes, len_bytes, err);
+		rc = slice_old(worker, old_off_bytes, len_bytes, worker->window + worker->taken, err);
 	tk_worker_skip(worker, len_bytes);
 	worker->stats.copied_bytes += len_bytes;
 	return rc ? tk_ingest_break(worker->ingest, rc) : TK_OK;

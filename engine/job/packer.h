@@ -73,6 +73,8 @@ TK_MUST_CHECK enum tk_rc tk_lane_new(struct tk_packer *packer, enum tk_lane_kind
 void tk_lane_cleanup(struct tk_lane **lane);
 /* Gives up what is staged. */
 void tk_lane_clear(struct tk_lane *lane);
+/* What a lane holds at most. */
+size_t tk_lane_max_bytes(const struct tk_lane *lane);
 bool tk_lane_has_room(const struct tk_lane *lane, size_t len_bytes);
 /* Stages bytes, for which there is room (TK_EINVAL otherwise). chunk_id (16 bytes) may be NULL. *extent is {TK_PACK_STAGED, tag}. */
 TK_MUST_CHECK enum tk_rc tk_lane_put(struct tk_lane *lane, const void *data, size_t len_bytes, const uint8_t *chunk_id, struct tk_extent *extent,

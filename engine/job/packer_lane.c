@@ -52,6 +52,12 @@ tk_lane_clear(struct tk_lane *lane)
 	lane->row_count = 0;
 }
 
+size_t
+tk_lane_max_bytes(const struct tk_lane *lane)
+{
+	return lane->max_bytes;
+}
+
 bool
 tk_lane_has_room(const struct tk_lane *lane, size_t len_bytes)
 {

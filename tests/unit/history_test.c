@@ -35,7 +35,7 @@ struct history {
 	struct dice dice;
 	struct version *versions;
 	size_t count;
-	uint64_t copied_bytes;
+	uint64_t copied_bytes, rewritten_bytes;
 	uint64_t hole_slack_bytes;
 };
 
@@ -194,6 +194,7 @@ remember(struct history *history)
 	version->listing = tree_list(box->tree, 1);
 	version->allocated_bytes = tree_allocated_bytes(box->tree);
 	history->copied_bytes += box->result.copied_bytes;
+	history->rewritten_bytes += box->result.rewritten_bytes;
 	if (history->count > 0)
 		assert_true(tk_head_compare(&version->at, &version[-1].at) > 0);
 	history->count++;
@@ -340,19 +341,24 @@ history_setup(void **state)
 	return 0;
 }
 
-/* How many bytes were copied from the version before. */
-static uint64_t
-run_round(void **state, uint64_t seed, size_t versions)
+/* Adds how many bytes were copied from the version before, and how many of them were stored anew. */
+static void
+run_round(void **state, uint64_t seed, size_t versions, uint64_t *copied_bytes, uint64_t *rewritten_bytes)
 {
 	struct job_box *box = *state;
 	struct history history = {.box = box, .dice = {seed}, .hole_slack_bytes = HOLE_SLACK_BYTES};
 
 	print_message("TK_HISTORY_SEED=%llu TK_HISTORY_VERSIONS=%zu TK_HISTORY_ROUND=%zu\n", (unsigned long long)seed, versions, versions);
 	box->opts.threads = 1 + (unsigned)dice_below(&history.dice, 4);
+	/* Now and then nothing is stored anew, or little. */
+	box->opts.rewrite_percent = 100 * (unsigned)dice_below(&history.dice, 4) / 2;
+	box->opts.rewrite_crumbs_min = 1 + dice_below(&history.dice, 3);
+	box->opts.rewrite_blob_bytes = 512u << dice_below(&history.dice, 6);
 	settings[seed % SETTINGS](&box->opts);
 	tree_fill(box->tree, &history.dice);
 	run_versions(&history, versions);
-	return history.copied_bytes;
+	*copied_bytes += history.copied_bytes;
+	*rewritten_bytes += history.rewritten_bytes;
 }
 
 static void
@@ -360,7 +366,7 @@ every_version_of_any_history_comes_back(void **state)
 {
 	size_t versions = from_environment("TK_HISTORY_VERSIONS", SETTINGS * ROUND_VERSIONS);
 	size_t most = from_environment("TK_HISTORY_ROUND", ROUND_VERSIONS);
-	uint64_t seed = from_environment("TK_HISTORY_SEED", 1), copied_bytes = 0;
+	uint64_t seed = from_environment("TK_HISTORY_SEED", 1), copied_bytes = 0, rewritten_bytes = 0;
 
 	for (size_t left = versions, round; left > 0; left -= round) {
 		if (left < versions) {
@@ -368,10 +374,10 @@ every_version_of_any_history_comes_back(void **state)
 			assert_int_equal(history_setup(state), 0);
 		}
 		round = left < most ? left : most;
-		copied_bytes += run_round(state, seed++, round);
+		run_round(state, seed++, round, &copied_bytes, &rewritten_bytes);
 	}
-	/* Some of the settings make deltas. */
-	assert_true(versions / most < SETTINGS || copied_bytes > 0);
+	/* Some of the settings make deltas, and some of these leave blobs. */
+	assert_true(versions / most < SETTINGS || (copied_bytes > 0 && rewritten_bytes > 0));
 }
 
 /* Real limits, and files that reach over them: one of two segments, most of it a hole. */

@@ -280,6 +280,90 @@ a_file_that_grows_by_a_segment_is_remembered(void **state)
 	assert_in_range(box->result.literal_bytes, 6, 128);
 }
 
+/* Random bytes over a page of 4 KiB. */
+static void
+change_page(const struct job_box *box, struct dice *dice, size_t page)
+{
+	uint8_t data[4096];
+
+	for (size_t i = 0; i < sizeof(data); i++)
+		data[i] = (uint8_t)dice_below(dice, 256);
+	write_at(box, "large", page * sizeof(data), data, sizeof(data));
+}
+
+#define EDIT_ROUNDS 26u
+
+/* Pages that change in every round and one that never does again: each round's blob stays for that one. Every version comes back when it is made, and at the end. *rewritten_bytes: in all rounds. What the
+ * last restore fetched is returned. */
+static uint64_t
+edit_again_and_again(struct job_box *box, unsigned rewrite_percent, uint64_t *rewritten_bytes)
+{
+	struct tk_head points[EDIT_ROUNDS];
+	char *listings[EDIT_ROUNDS];
+	struct dice dice = {7};
+
+	make_large(box);
+	box->opts.rewrite_percent = rewrite_percent;
+	*rewritten_bytes = 0;
+	for (size_t round = 0; round < EDIT_ROUNDS; round++) {
+		for (size_t hot = 0; hot < 15; hot++)
+			change_page(box, &dice, 10 * hot);
+		change_page(box, &dice, 200 + 7 * round);
+		backup_exactly(box);
+		*rewritten_bytes += box->result.rewritten_bytes;
+		/* What was stored anew is told apart from what is new. */
+		assert_true(box->result.literal_bytes == 16 * 4096);
+		points[round] = box->result.point;
+		listings[round] = tree_list(box->tree, 1);
+	}
+	for (size_t round = 0; round < EDIT_ROUNDS; round++) {
+		job_check_point(box, &points[round], listings[round], 0);
+		free(listings[round]);
+	}
+	return box->fetched_bytes;
+}
+
+static void
+without_a_budget_a_file_in_pieces_is_read_from_ever_more_blobs(void **state)
+{
+	uint64_t rewritten_bytes;
+
+	assert_true(edit_again_and_again(*state, 0, &rewritten_bytes) > LARGE + EDIT_ROUNDS * 60000u);
+	assert_true(rewritten_bytes == 0);
+}
+
+/* Twelve crumbs for three megabytes, and what was stored anew is not stored anew again. */
+static void
+a_file_in_pieces_is_put_together_again(void **state)
+{
+	uint64_t rewritten_bytes;
+
+	assert_true(edit_again_and_again(*state, 2, &rewritten_bytes) < LARGE + 14 * 66000u);
+	assert_in_range(rewritten_bytes, 14 * 4096, EDIT_ROUNDS * 3 * 4096);
+}
+
+/* A file that was read again without a change is put together, too, once. */
+static void
+what_did_not_change_is_put_together_when_it_is_read(void **state)
+{
+	struct job_box *box = *state;
+	struct dice dice = {8};
+
+	make_large(box);
+	box->opts.rewrite_percent = 0;
+	for (size_t round = 0; round < 13; round++) {
+		change_page(box, &dice, 11 * round);
+		backup_exactly(box);
+	}
+	box->opts.rewrite_percent = 2;
+	for (size_t round = 0; round < 2; round++) {
+		job_shell(box, "touch \"$1/large\"");
+		backup_exactly(box);
+		assert_true(box->result.literal_bytes == 0);
+		assert_true(box->result.rewritten_bytes == (round ? 0 : 7 * 4096));
+	}
+}
+
 static void
 with_never_nothing_is_kept(void **state)
 {
@@ -389,6 +473,9 @@ main(void)
 		cmocka_unit_test_setup_teardown(rolling_signatures_find_what_tags_do_not, job_setup, job_teardown),
 		cmocka_unit_test_setup_teardown(a_hole_has_the_signature_of_a_hole, job_setup, job_teardown),
 		cmocka_unit_test_setup_teardown(a_file_that_grows_by_a_segment_is_remembered, job_setup, job_teardown),
+		cmocka_unit_test_setup_teardown(without_a_budget_a_file_in_pieces_is_read_from_ever_more_blobs, job_setup, job_teardown),
+		cmocka_unit_test_setup_teardown(a_file_in_pieces_is_put_together_again, job_setup, job_teardown),
+		cmocka_unit_test_setup_teardown(what_did_not_change_is_put_together_when_it_is_read, job_setup, job_teardown),
 		cmocka_unit_test_setup_teardown(with_never_nothing_is_kept, job_setup, job_teardown),
 		cmocka_unit_test_setup_teardown(a_change_that_the_sample_misses_is_found_when_the_turn_comes, job_setup, job_teardown),
 		cmocka_unit_test_setup_teardown(one_that_is_another_file_or_shorter_is_like_any_other, job_setup, job_teardown),

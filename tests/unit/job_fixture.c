@@ -78,7 +78,7 @@ set_opts(struct job_box *box)
 		.dataset_name = "data", .source_name = "source", .state_dir = box->state, .ring = &box->ring, .domain = box->domain,
 		.incarnation = box->incarnation, .genesis = &box->genesis, .first_grant = &box->grant, .roots = box->roots, .root_count = 1,
 		.sites = box->handles, .open_timeout_ms = 20000, .linger_ms = 20000, .codec = TK_CODEC_ZSTD, .level = 1, .threads = 2,
-		.signature = TK_SIGNATURE_TAGS, .block_bytes = 64, .delta_min_bytes = 2048, .retries = 1, .segment_bytes = 16384,
+		.signature = TK_SIGNATURE_TAGS, .block_bytes = 64, .delta_min_bytes = 2048, .rewrite_percent = 2, .retries = 1, .segment_bytes = 16384,
 		.pack_plain_bytes = 40000, .chunk_min_bytes = 64, .chunk_avg_bytes = 256, .chunk_max_bytes = 1024, .racy_ms = RACY_MS,
 		.judge = judge, .judge_ctx = box, .voters.list = box->voters, .on_note = on_note, .note_ctx = box, .log = &box->log,
 	};
@@ -289,7 +289,9 @@ job_restore(struct job_box *box, const struct tk_head *at, const struct job_rest
 	opts.packs = packs;
 	if ((rc = tk_fetch_new(&opts, &fetch, err)))
 		return rc;
-	return restore_point(box, fetch, packs, at, how, result, err);
+	rc = restore_point(box, fetch, packs, at, how, result, err);
+	box->fetched_bytes = tk_fetch_bytes(fetch);
+	return rc;
 }
 
 void

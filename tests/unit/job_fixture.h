@@ -34,6 +34,7 @@ struct job_box {
 	struct tk_backup_opts opts;        /* a test changes what it likes */
 	struct tk_backup_result result;    /* of the last run */
 	char fault[1200];                  /* the last thing that a restore could not do */
+	uint64_t fetched_bytes;            /* by the last restore */
 	unsigned notes[8];                 /* by enum tk_scan_note, of the last run */
 };
 

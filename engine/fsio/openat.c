@@ -1,5 +1,6 @@
 #include "engine/fsio/openat.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/types.h>
@@ -40,6 +41,24 @@ tk_open_quiet(int dirfd, const char *name, bool directory)
 	/* Only the owner may leave the access time alone. */
 	if (fd < 0 && errno == EPERM)
 		fd = openat(dirfd, name, flags);
+	return fd;
+}
+
+int
+tk_open_inode(int dirfd, uint64_t ino, unsigned max_names)
+{
+	int listed = tk_open_quiet(dirfd, ".", true), fd = -1;
+	DIR *dir = listed < 0 ? NULL : fdopendir(listed);
+	const struct dirent *entry;
+
+	if (!dir) {
+		tk_fd_cleanup(&listed);
+		return -1;
+	}
+	while (fd < 0 && max_names-- > 0 && (entry = readdir(dir)))
+		if (entry->d_ino == ino)
+			fd = tk_open_quiet(dirfd, entry->d_name, false);
+	closedir(dir);
 	return fd;
 }
 

@@ -19,6 +19,9 @@ TK_MUST_CHECK enum tk_rc tk_fd_close(int *fd, const char *what, struct tk_err *e
  * lets us. -1 with errno. `directory`: must be one. */
 int tk_open_quiet(int dirfd, const char *name, bool directory);
 
+/* The same for whatever has this inode number among the first max_names names of the directory; -1: nothing has. It is the caller's to see what was opened. */
+int tk_open_inode(int dirfd, uint64_t ino, unsigned max_names);
+
 /* Writes all of it. Errors: TK_EIO, TK_ENOSPC. */
 TK_MUST_CHECK enum tk_rc tk_write_full(int fd, const void *src, size_t len_bytes, const char *what, struct tk_err *err);
 TK_MUST_CHECK enum tk_rc tk_pwrite_full(int fd, const void *src, size_t len_bytes, uint64_t offset_bytes, const char *what, struct tk_err *err);

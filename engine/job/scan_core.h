@@ -23,7 +23,7 @@ struct scan_known {
 	bool moved;                           /* the entry has another path */
 	bool unread;                          /* the content of the entry stands: the file need not be read */
 	bool whole;                           /* all of the entry stands but its path */
-	const struct tk_entry *guess;         /* without an entry, and where nothing had the path: of a file that this one probably continues; or NULL. Borrowed likewise */
+	const struct tk_entry *guess;         /* without an entry, and where nothing had the path: of a file that this one probably continues, with its side; or NULL */
 };
 
 struct scan {
@@ -85,6 +85,13 @@ TK_MUST_CHECK enum tk_rc tk_scan_group_stands(struct scan *scan, const struct tk
 /* scan_known.c: what the point before tells of a regular file that is new or may have changed. */
 TK_MUST_CHECK enum tk_rc tk_scan_find_known(struct scan *scan, const struct tk_walk_entry *now, const struct tk_entry *old, struct scan_known *known,
 					    struct tk_err *err);
+/* scan_past.c */
+/*
+ * Opens the file that was `was`, if it lies there still with its size and mtime: under its name, or, where the file that is looked at now has that, as yesterday's log does when it is rotated, under
+ * another in the same directory. *fd: -1: it does not. That says only that a look into it is worth while: what is read of it counts as far as its tags are those of the point before. Errors: TK_ENOMEM.
+ */
+TK_MUST_CHECK enum tk_rc tk_scan_open_past(const struct tk_walk_entry *now, const struct tk_entry *was, const struct tk_sidecar *side, int *fd,
+					   struct tk_err *err);
 /* To be told of each directory before what is in it. */
 TK_MUST_CHECK enum tk_rc tk_scan_enter_dir(struct scan *scan, const struct tk_walk_entry *now, const struct tk_entry *old, struct tk_err *err);
 void tk_scan_dirs_release(struct scan_dirs *dirs);

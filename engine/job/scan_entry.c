@@ -114,59 +114,28 @@ grows(const struct scan *scan, const struct tk_walk_entry *now, const struct tk_
 	       !tk_trust_reread_due(&scan->trust, now->path, now->path_len_bytes);
 }
 
-/* Where, seen from the directory of a file, another of the tree is. */
-static enum tk_rc
-relative_path(const struct tk_walk_entry *now, const struct tk_entry *other, struct tk_buf *out, struct tk_err *err)
-{
-	size_t shared = 0;
-	enum tk_rc rc = TK_OK;
-
-	for (size_t i = 0; i < now->path_len_bytes && i < other->path_bytes && now->path[i] == other->path[i]; i++)
-		if (now->path[i] == '/')
-			shared = i + 1;
-	for (size_t i = shared; i < now->path_len_bytes && !rc; i++)
-		if (now->path[i] == '/')
-			rc = tk_buf_put(out, "../", 3, err);
-	if (!rc)
-		rc = tk_buf_put(out, other->path + shared, other->path_bytes - shared, err);
-	return rc ? rc : tk_buf_put_u8(out, '\0', err);
-}
-
-/*
- * Yesterday's file, if it lies there still with its size and mtime; -1: not. That says only that a look into it is worth while: what is read of it counts as far as its tags are those of the point
- * before, and whatever it may have become, it is only read.
- */
-static enum tk_rc
-open_guess(const struct tk_walk_entry *now, const struct tk_entry *guess, int *fd, struct tk_err *err)
-{
-	TK_AUTO(tk_buf_release) struct tk_buf path = {0};
-	struct tk_stat st;
-	enum tk_rc rc = relative_path(now, guess, &path, err);
-
-	if (rc)
-		return rc;
-	*fd = tk_open_quiet(now->parent->fd, (const char *)path.data, false);
-	if (*fd >= 0 && (tk_stat_fd(*fd, &st, NULL) || st.type != TK_FT_REG || st.size_bytes != guess->meta.size_bytes ||
-			 st.mtime_s != guess->meta.mtime_s || st.mtime_ns != guess->meta.mtime_ns))
-		tk_fd_cleanup(fd);
-	return TK_OK;
-}
-
 /* Reads a file, comparing it with what its inode was, its name, or a file that it probably continues. */
 static enum tk_rc
 read_content(struct scan *scan, const struct tk_walk_entry *now, int fd, const struct tk_entry *old, const struct scan_known *known, struct tk_err *err)
 {
-	struct tk_ingest_past past = {.entry = known->entry ? known->entry : old && old->meta.type == TK_FT_REG ? old : NULL, .fd = -1};
+	struct tk_ingest_past past = {.entry = known->entry, .fd = -1};
 	TK_AUTO(tk_fd_cleanup) int past_fd = -1;
-	enum tk_rc rc;
+	const struct tk_sidecar *side = NULL;
+	enum tk_rc rc = TK_OK;
 
-	past.grows = past.entry && grows(scan, now, past.entry, known);
-	if (!past.entry && known->guess) {
-		if ((rc = open_guess(now, known->guess, &past_fd, err)))
-			return rc;
-		past = (struct tk_ingest_past){.entry = known->guess, .is_guess = true, .fd = past_fd};
+	if (!past.entry && old && old->meta.type == TK_FT_REG) {
+		past.entry = old;
+		side = tk_oldcursor_sidecar(&scan->old);
+	} else if (!past.entry && known->guess) {
+		past = (struct tk_ingest_past){.entry = known->guess, .is_guess = true};
+		side = known->side;
 	}
-	return tk_ingest_file(scan->opts->ingest, fd, now->name, &past, &scan->content, err);
+	past.grows = past.entry && !past.is_guess && grows(scan, now, past.entry, known);
+	/* Another inode than this one: it may be there still. */
+	if (side && tk_ingest_takes_guess(scan->opts->ingest, now->st.size_bytes))
+		rc = tk_scan_open_past(now, past.entry, side, &past_fd, err);
+	past.fd = past_fd;
+	return rc ? rc : tk_ingest_file(scan->opts->ingest, fd, now->name, &past, &scan->content, err);
 }
 
 /* A regular file's content: known, read, or that of another name of the same inode. *content is borrowed. */

@@ -90,6 +90,7 @@ guess_past(struct scan *scan, const struct tk_walk_entry *now, const struct tk_e
 	if ((rc = tk_forerunners_find(scan->forerunners, now->path, now->path_len_bytes, now->st.size_bytes, &found, err)))
 		return rc;
 	known->guess = found.entry;
+	known->side = found.side;
 	return TK_OK;
 }
 

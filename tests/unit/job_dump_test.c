@@ -66,6 +66,26 @@ a_dump_in_the_place_of_yesterdays_costs_its_changes(void **state)
 	assert_in_range(box->result.literal_bytes, 40, BY_BLOCKS);
 }
 
+static void
+a_dump_that_takes_the_name_of_the_rotated_one_costs_its_changes(void **state)
+{
+	struct job_box *box = *state;
+
+	job_shell(box, DUMP "dump 1 0 >\"$1/dump.sql\"");
+	backup_exactly(box);
+	for (int day = 1; day < 4; day++) {
+		/* As logrotate does it, whatever else is there. */
+		job_shell(box, "cd \"$1\"; touch a b c; for i in 2 1; do if [ -f dump.sql.$i ]; then mv dump.sql.$i dump.sql.$((i+1)); fi; done; mv dump.sql dump.sql.1");
+		job_shell(box, DUMP "if [ -f \"$1/dump.sql.3\" ]; then dump 1 3; elif [ -f \"$1/dump.sql.2\" ]; then dump 1 2; else dump 1 1; fi >\"$1/dump.sql\"");
+		backup_exactly(box);
+		assert_in_range(box->result.literal_bytes, 40, TO_THE_BYTE);
+	}
+	/* Deleted, not rotated: the blocks still tell. */
+	job_shell(box, DUMP "rm \"$1/dump.sql\"; dump 1 4 >\"$1/dump.sql.new\"; mv \"$1/dump.sql.new\" \"$1/dump.sql\"");
+	backup_exactly(box);
+	assert_in_range(box->result.literal_bytes, TO_THE_BYTE, BY_BLOCKS);
+}
+
 /* Yesterday's dump became something else before today's was looked at: what is believed of it must be what the point has. */
 static void
 yesterdays_dump_changed(struct job_box *box, const char *change)
@@ -189,6 +209,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(a_dump_beside_yesterdays_costs_its_changes, job_setup, job_teardown),
 		cmocka_unit_test_setup_teardown(a_dump_in_the_place_of_yesterdays_costs_its_changes, job_setup, job_teardown),
+		cmocka_unit_test_setup_teardown(a_dump_that_takes_the_name_of_the_rotated_one_costs_its_changes, job_setup, job_teardown),
 		cmocka_unit_test_setup_teardown(an_old_dump_that_was_altered_and_its_times_set_back_is_not_believed, job_setup, job_teardown),
 		cmocka_unit_test_setup_teardown(an_old_dump_that_shrank_or_went_or_became_something_else_is_no_help, job_setup, job_teardown),
 		cmocka_unit_test_setup_teardown(a_copy_under_a_new_name_costs_nothing, job_setup, job_teardown),

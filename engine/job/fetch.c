@@ -10,12 +10,16 @@
 #define DATA_CACHE_DEFAULT_BYTES (32u << 20)
 #define META_CACHE_DEFAULT_BYTES (24u << 20)
 #define INDEX_CACHE_BYTES (8u << 20)
+/* Pages lie in a pack in the order of the tree. From a distant site they come by the dozen: a round trip costs more than so many bytes. */
+#define NEAR_BYTES (256u << 10)
+#define NEAR_BLOBS 128u
 #define TABLE_SLOTS 4096u
 /* Buffers of evicted blobs are used again from this size on: fresh memory costs a page fault for every 4 KiB. */
 #define SPARE_BYTES_MIN (256u << 10)
 #define SPARES_MAX 4
 
-enum item_state { ITEM_LOADING, ITEM_READY, ITEM_FAILED };
+/* Given up: it came along with another blob, or should have; who wants it asks for it anew. It is not in the table any more. */
+enum item_state { ITEM_LOADING, ITEM_READY, ITEM_FAILED, ITEM_GIVEN_UP };
 
 /* Data passes by and must not push out pages, which are read again and again. */
 enum shelf_name { SHELF_DATA, SHELF_META, SHELF_INDEX, SHELVES };
@@ -104,13 +108,19 @@ free_item(struct tk_fetched *item)
 }
 
 static void
-drop_item(struct tk_fetch *fetch, struct tk_fetched *item)
+unlist_item(struct tk_fetch *fetch, const struct tk_fetched *item)
 {
 	struct tk_fetched **at = &fetch->slots[slot_of(item->ref)];
 
 	while (*at != item)
 		at = &(*at)->next_in_slot;
 	*at = item->next_in_slot;
+}
+
+static void
+drop_item(struct tk_fetch *fetch, struct tk_fetched *item)
+{
+	unlist_item(fetch, item);
 	shelf_of(fetch, item)->used_bytes -= item->cost_bytes;
 	if (item->type == TK_BLOB_DATA && item->plain.cap_bytes >= SPARE_BYTES_MIN && fetch->spare_count < SPARES_MAX) {
 		fetch->spares[fetch->spare_count++] = item->plain;
@@ -147,6 +157,10 @@ let_go(struct tk_fetch *fetch, struct tk_fetched *item, bool spent)
 
 	if (--item->holders > 0)
 		return;
+	if (item->state == ITEM_GIVEN_UP) {
+		free_item(item);
+		return;
+	}
 	if (item->state == ITEM_FAILED) {
 		drop_item(fetch, item);
 		return;
@@ -175,6 +189,110 @@ load_index(struct tk_fetch *fetch, struct tk_fetched *item, struct tk_err *err)
 }
 
 static enum tk_rc get_index(struct tk_fetch *fetch, uint32_t pack, struct tk_fetched **out, struct tk_err *err);
+static enum tk_rc new_item(struct tk_fetch *fetch, struct tk_blob_ref ref, enum tk_blob_type type, struct tk_fetched **out, struct tk_err *err);
+
+/* ---- a page with its neighbours ---- */
+
+struct near {
+	uint32_t first, count;
+	struct tk_fetched *items[NEAR_BLOBS]; /* those that this thread loads; NULL: somebody has them */
+	struct tk_buf *plain[NEAR_BLOBS];
+};
+
+static bool
+is_near(const struct tk_pack_index *index, uint32_t blob)
+{
+	const struct tk_blob_info *info = &index->blobs[blob];
+
+	return info->type == TK_BLOB_LEAF || info->type == TK_BLOB_NODE || info->type == TK_BLOB_SEGMENT_NODE || info->type == TK_BLOB_BASE_MAP ||
+	       info->type == TK_BLOB_OVERLAY_MAP;
+}
+
+/* The blobs around this one, a quarter of the bytes before it and the rest behind it. */
+static void
+choose_near(const struct tk_pack_index *index, uint32_t blob, struct near *near)
+{
+	const struct tk_blob_info *blobs = index->blobs;
+	uint64_t bytes = blobs[blob].sealed_bytes;
+	uint32_t end = blob + 1;
+
+	near->first = blob;
+	while (near->first > 0 && end - near->first < NEAR_BLOBS / 4 && is_near(index, near->first - 1) &&
+	       blobs[near->first - 1].offset_bytes + blobs[near->first - 1].sealed_bytes == blobs[near->first].offset_bytes &&
+	       bytes + blobs[near->first - 1].sealed_bytes <= NEAR_BYTES / 4)
+		bytes += blobs[--near->first].sealed_bytes;
+	while (end < index->blob_count && end - near->first < NEAR_BLOBS && is_near(index, end) &&
+	       blobs[end - 1].offset_bytes + blobs[end - 1].sealed_bytes == blobs[end].offset_bytes && bytes + blobs[end].sealed_bytes <= NEAR_BYTES)
+		bytes += blobs[end++].sealed_bytes;
+	near->count = end - near->first;
+}
+
+/* The neighbours that nobody has are this thread's to load, too. What stands at the ends and is had already is left out. */
+static void
+claim_near(struct tk_fetch *fetch, struct tk_fetched *item, const struct tk_pack_index *index, struct near *near)
+{
+	uint32_t first = item->ref.blob, end = first + 1;
+
+	memset(near, 0, sizeof(*near));
+	choose_near(index, item->ref.blob, near);
+	pthread_mutex_lock(&fetch->lock);
+	for (uint32_t blob = near->first; blob < near->first + near->count; blob++) {
+		struct tk_blob_ref ref = {item->ref.pack, blob};
+		struct tk_fetched *own = item;
+
+		if (blob != item->ref.blob && (find_item(fetch, ref) || new_item(fetch, ref, index->blobs[blob].type, &own, NULL)))
+			continue;
+		near->items[blob - near->first] = own;
+		near->plain[blob - near->first] = &own->plain;
+		first = blob < first ? blob : first;
+		end = blob + 1 > end ? blob + 1 : end;
+	}
+	pthread_mutex_unlock(&fetch->lock);
+	memmove(near->items, near->items + (first - near->first), (end - first) * sizeof(near->items[0]));
+	memmove(near->plain, near->plain + (first - near->first), (end - first) * sizeof(near->plain[0]));
+	near->first = first;
+	near->count = end - first;
+}
+
+/* Neighbours that did not come, whatever the reason, are asked for by themselves when they are needed. */
+static void
+settle_near(struct tk_fetch *fetch, const struct tk_fetched *item, const struct near *near)
+{
+	pthread_mutex_lock(&fetch->lock);
+	for (uint32_t i = 0; i < near->count; i++) {
+		struct tk_fetched *own = near->items[i];
+
+		if (!own || own == item)
+			continue;
+		if (own->plain.len_bytes > 0) {
+			own->state = ITEM_READY;
+			own->cost_bytes = sizeof(*own) + own->plain.cap_bytes;
+			shelf_of(fetch, own)->used_bytes += own->cost_bytes;
+		} else {
+			own->state = ITEM_GIVEN_UP;
+			unlist_item(fetch, own);
+		}
+		let_go(fetch, own, false);
+	}
+	pthread_cond_broadcast(&fetch->loaded);
+	pthread_mutex_unlock(&fetch->lock);
+}
+
+static enum tk_rc
+load_near(struct tk_fetch *fetch, struct tk_fetched *item, const struct tk_pack_index *index, struct tk_err *err)
+{
+	struct near near;
+	struct tk_err why;
+	enum tk_rc rc;
+
+	claim_near(fetch, item, index, &near);
+	rc = tk_load_run(fetch->loads, index, item->ref.pack, near.first, near.count, near.plain, item->ref.blob, &why);
+	settle_near(fetch, item, &near);
+	/* By itself it says what is wrong with it, and is not lost with a neighbour. */
+	return rc ? tk_load_blob(fetch->loads, index, item->ref, &item->plain, err) : TK_OK;
+}
+
+/* ---- what is asked for ---- */
 
 static enum tk_rc
 load_blob(struct tk_fetch *fetch, struct tk_fetched *item, struct tk_err *err)
@@ -188,6 +306,8 @@ load_blob(struct tk_fetch *fetch, struct tk_fetched *item, struct tk_err *err)
 	found = item->ref.blob < index->index->blob_count ? index->index->blobs[item->ref.blob].type : 0;
 	if (found != item->type)
 		rc = tk_err_set(err, TK_ECORRUPT, "a reference to a blob of another type (%d, not %d)", (int)found, (int)item->type);
+	else if (is_near(index->index, item->ref.blob) && tk_fetch_is_remote(fetch))
+		rc = load_near(fetch, item, index->index, err);
 	else
 		rc = tk_load_blob(fetch->loads, index->index, item->ref, &item->plain, err);
 	item->cost_bytes = sizeof(*item) + item->plain.cap_bytes;
@@ -250,15 +370,17 @@ get_item(struct tk_fetch *fetch, struct tk_blob_ref ref, enum tk_blob_type type,
 	enum tk_rc rc = TK_OK;
 
 	pthread_mutex_lock(&fetch->lock);
-	item = find_item(fetch, ref);
-	if (item) {
+	while ((item = find_item(fetch, ref)) != NULL) {
 		if (item->holders++ == 0)
 			lru_remove(shelf_of(fetch, item), item);
 		while (item->state == ITEM_LOADING)
 			pthread_cond_wait(&fetch->loaded, &fetch->lock);
-	} else if (!(rc = new_item(fetch, ref, type, &item, err))) {
-		fill_item(fetch, item);
+		if (item->state != ITEM_GIVEN_UP)
+			break;
+		let_go(fetch, item, false);
 	}
+	if (!item && !(rc = new_item(fetch, ref, type, &item, err)))
+		fill_item(fetch, item);
 	if (!rc && (item->state == ITEM_FAILED || item->type != type)) {
 		rc = failure_of(item, type, err);
 		let_go(fetch, item, false);

@@ -90,6 +90,7 @@ struct request {
 	void *check_ctx;
 	uint64_t len_bytes;            /* about what comes */
 	size_t prefer;                 /* the site to begin with, all else equal */
+	bool quiet;                    /* a fault is no news: it is asked for in another way then */
 };
 
 /* No other site would do better. */
@@ -127,7 +128,7 @@ try_sites(struct tk_loads *loads, const struct request *request, struct tk_err *
 			last = each;
 			break;
 		}
-		if (loads->opts->on_fault)
+		if (loads->opts->on_fault && !request->quiet)
 			loads->opts->on_fault(loads->opts->ctx, loads->opts->sites[site].name, &each);
 		/* What one site says of the bytes weighs more than another's silence. */
 		if (worst == TK_EUNREACH || rc == TK_ECORRUPT) {
@@ -245,6 +246,62 @@ tk_load_blob(struct tk_loads *loads, const struct tk_pack_index *index, struct t
 	return rc;
 }
 
+struct run_call {
+	struct tk_opener *opener;
+	const struct tk_pack_index *index;
+	uint32_t first, count, must;
+	const struct tk_buf *sealed;
+	struct tk_buf *const *plain;
+};
+
+static enum tk_rc
+check_run(void *ctx, struct tk_err *err)
+{
+	const struct run_call *call = ctx;
+	const uint8_t *at = call->sealed->data;
+	struct tk_err why;
+
+	for (uint32_t i = 0; i < call->count; i++) {
+		uint32_t blob = call->first + i, len = call->index->blobs[blob].sealed_bytes;
+		enum tk_rc rc = call->plain[i] ? tk_open_blob(call->opener, call->index, blob, at, len, call->plain[i], &why) : TK_OK;
+
+		if (rc)
+			tk_buf_clear(call->plain[i]);
+		if (rc && blob == call->must)
+			return tk_err_set(err, rc, "%s", why.text);
+		at += len;
+	}
+	return TK_OK;
+}
+
+/* Of blobs one behind the other. */
+static uint32_t
+run_bytes(const struct tk_pack_index *index, uint32_t first, uint32_t count)
+{
+	const struct tk_blob_info *begin = &index->blobs[first], *last = &index->blobs[first + count - 1];
+
+	return (uint32_t)(last->offset_bytes + last->sealed_bytes - begin->offset_bytes);
+}
+
+enum tk_rc
+tk_load_run(struct tk_loads *loads, const struct tk_pack_index *index, uint32_t pack, uint32_t first, uint32_t count, struct tk_buf *const *plain,
+	    uint32_t must, struct tk_err *err)
+{
+	uint32_t len_bytes = run_bytes(index, first, count);
+	struct loader loader;
+	struct range_call range = {&index->head.name, index->blobs[first].offset_bytes, len_bytes, &loader.sealed};
+	struct run_call run = {.index = index, .first = first, .count = count, .must = must, .sealed = &loader.sealed, .plain = plain};
+	struct request request = {.call = call_range, .arg = &range, .check = check_run, .check_ctx = &run, .len_bytes = len_bytes,
+				  .prefer = preferred_site(loads, (struct tk_blob_ref){pack, first}), .quiet = true};
+	enum tk_rc rc = loader_take(loads, &loader, err);
+
+	run.opener = loader.opener;
+	if (!rc && !(rc = try_sites(loads, &request, err)))
+		atomic_fetch_add(&loads->loaded_bytes, len_bytes);
+	loader_give(loads, &loader);
+	return rc;
+}
+
 struct prove_call {
 	struct tk_opener *opener;
 	const struct tk_pack_index *index;
@@ -275,10 +332,9 @@ check_prove(void *ctx, struct tk_err *err)
 enum tk_rc
 tk_load_prove(struct tk_loads *loads, const struct tk_pack_index *index, uint32_t first, uint32_t count, bool *sound, struct tk_err *err)
 {
-	const struct tk_blob_info *begin = &index->blobs[first], *last = &index->blobs[first + count - 1];
-	uint32_t len_bytes = (uint32_t)(last->offset_bytes + last->sealed_bytes - begin->offset_bytes);
+	uint32_t len_bytes = run_bytes(index, first, count);
 	struct loader loader;
-	struct range_call range = {&index->head.name, begin->offset_bytes, len_bytes, &loader.sealed};
+	struct range_call range = {&index->head.name, index->blobs[first].offset_bytes, len_bytes, &loader.sealed};
 	struct prove_call prove = {.index = index, .first = first, .count = count, .sealed = &loader.sealed, .sound = sound};
 	struct request request = {.call = call_range, .arg = &range, .check = check_prove, .check_ctx = &prove, .len_bytes = len_bytes};
 	enum tk_rc rc = loader_take(loads, &loader, err);

@@ -15,6 +15,10 @@ TK_MUST_CHECK enum tk_rc tk_load_index(struct tk_loads *loads, uint32_t pack, st
 /* Opens the blob into `plain` (cleared first; may bring memory to be used again). ref.blob is one of the index. */
 TK_MUST_CHECK enum tk_rc tk_load_blob(struct tk_loads *loads, const struct tk_pack_index *index, struct tk_blob_ref ref, struct tk_buf *plain,
 				      struct tk_err *err);
+/* Reads blobs `first` to `first + count - 1`, which lie one behind the other, in one go, and opens blob first + i into *plain[i] (as above) where that is not NULL. The one
+ * with number `must` is among them and has to open; others that do not are left empty, and nobody is told. */
+TK_MUST_CHECK enum tk_rc tk_load_run(struct tk_loads *loads, const struct tk_pack_index *index, uint32_t pack, uint32_t first, uint32_t count,
+				     struct tk_buf *const *plain, uint32_t must, struct tk_err *err);
 /* As tk_fetch_prove. */
 TK_MUST_CHECK enum tk_rc tk_load_prove(struct tk_loads *loads, const struct tk_pack_index *index, uint32_t first, uint32_t count, bool *sound, struct tk_err *err);
 /* As tk_fetch_with_session. */

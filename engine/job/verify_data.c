@@ -1,4 +1,4 @@
-/* The data pass: several threads take a pack each, read it in long runs and check every blob by its tag; the main thread takes their findings in the order of the packs. */
+/* The data pass: several threads take a part of a pack each, read it in long runs and check every blob by its tag; the main thread takes their findings in the order of the packs and their parts. */
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,10 +11,13 @@
 #define RUN_BLOBS_MAX 256u
 /* Each has a session of its own, of which a site bears a few dozen for all its sources; so many threads outrun any disk. */
 #define THREADS_MAX 16u
-/* Packs being looked at or waiting to be accounted for, a thread. */
-#define UNITS_A_THREAD 2u
-/* Reading waits for disks and networks. */
+/* A pack is as large as 64 MiB: with so many parts, no thread reads the last one alone over a slow line. */
+#define PARTS 8u
+/* Parts being looked at or waiting to be accounted for, a thread. */
+#define UNITS_A_THREAD (2 * PARTS)
+/* Reading waits for disks, and longer for networks. */
 #define THREADS_MIN 4u
+#define THREADS_MIN_REMOTE 12u
 
 struct finding {
 	uint32_t blob;                        /* UINT32_MAX: the pack */
@@ -26,17 +29,17 @@ struct data_pass {
 	struct tk_verify *verify;             /* read by the threads: packs, fetch, seen, draw, opts */
 	struct tk_queue *todo;                /* units; NULL at the end */
 	atomic_bool stop;                     /* one unit's failure ends the run */
-	size_t pack_count;
-	atomic_uint_fast64_t packs, bytes;    /* done; for the progress */
+	size_t part_count;
+	atomic_uint_fast64_t parts, bytes;    /* done; for the progress */
 	pthread_t threads[THREADS_MAX];
 	unsigned thread_count;
 };
 
-/* A pack and what was found in it. A thread's between todo and done, else the main thread's. */
+/* A part of a pack and what was found in it. A thread's between todo and done, else the main thread's. */
 struct unit {
 	struct data_pass *pass;
 	struct tk_queue *done;                /* the unit itself, once it was looked at */
-	uint32_t pack;
+	uint32_t pack, part;
 	uint64_t draw;                        /* of the sample */
 	struct finding *findings;             /* owned */
 	size_t count;
@@ -93,8 +96,8 @@ look_closer(struct unit *unit, const struct tk_pack_index *index, uint32_t blob,
 static void
 tell_progress(struct data_pass *pass)
 {
-	struct tk_progress_event event = {.phase = "verify data", .unit = "packs", .units_done = atomic_load(&pass->packs), .bytes_done = atomic_load(&pass->bytes),
-					  .units_total = pass->pack_count};
+	struct tk_progress_event event = {.phase = "verify data", .unit = "packs", .units_done = atomic_load(&pass->parts) / PARTS, .bytes_done = atomic_load(&pass->bytes),
+					  .units_total = pass->part_count / PARTS};
 
 	tk_progress_report(pass->verify->opts->progress, &event);
 }
@@ -137,9 +140,11 @@ static enum tk_rc
 check_blobs(struct unit *unit, const struct tk_pack_index *index, struct tk_err *err)
 {
 	struct run run = {0};
+	uint32_t blob = (uint32_t)((uint64_t)index->blob_count * unit->part / PARTS);
+	uint32_t end = (uint32_t)((uint64_t)index->blob_count * (unit->part + 1) / PARTS);
 	enum tk_rc rc = TK_OK;
 
-	for (uint32_t blob = 0; blob < index->blob_count && !rc; blob++) {
+	for (; blob < end && !rc; blob++) {
 		const struct tk_blob_info *info = &index->blobs[blob];
 		bool used = tk_refset_has(&unit->pass->verify->seen, (struct tk_blob_ref){unit->pack, blob});
 
@@ -158,7 +163,7 @@ check_blobs(struct unit *unit, const struct tk_pack_index *index, struct tk_err 
 }
 
 static enum tk_rc
-check_pack(struct unit *unit, struct tk_err *err)
+check_part(struct unit *unit, struct tk_err *err)
 {
 	struct tk_verify *verify = unit->pass->verify;
 	const struct tk_pack_index *index = NULL;
@@ -167,8 +172,9 @@ check_pack(struct unit *unit, struct tk_err *err)
 	/* A pack that no point uses any more may be gone. */
 	if ((rc == TK_EMISSING || rc == TK_ENOENT) && !tk_refset_has(&verify->seen, (struct tk_blob_ref){unit->pack, UINT32_MAX}))
 		return TK_OK;
+	/* The pack's first part tells of it for all. */
 	if (rc)
-		return add_finding(unit, UINT32_MAX, rc, err);
+		return unit->part == 0 || !tk_verify_is_damage(rc) ? add_finding(unit, UINT32_MAX, rc, err) : TK_OK;
 	rc = check_blobs(unit, index, err);
 	tk_fetch_index_release(verify->fetch, index);
 	return rc;
@@ -182,10 +188,10 @@ thread_main(void *arg)
 
 	while ((unit = tk_queue_pop(pass->todo)) != NULL) {
 		if (!atomic_load(&pass->stop))
-			unit->rc = check_pack(unit, &unit->err);
+			unit->rc = check_part(unit, &unit->err);
 		if (unit->rc)
 			atomic_store(&pass->stop, true);
-		(void)atomic_fetch_add(&pass->packs, 1);
+		(void)atomic_fetch_add(&pass->parts, 1);
 		/* There is room: a unit has a queue of its own. */
 		if (!tk_queue_push(unit->done, unit))
 			break;
@@ -195,7 +201,7 @@ thread_main(void *arg)
 
 /* ---- in the main thread ---- */
 
-/* Takes what was found in the pack that was given out longest ago. */
+/* Takes what was found in the part that was given out longest ago. */
 static enum tk_rc
 take(struct tk_verify *verify, struct unit *unit, struct tk_err *err)
 {
@@ -217,10 +223,11 @@ take(struct tk_verify *verify, struct unit *unit, struct tk_err *err)
 }
 
 static void
-give(struct data_pass *pass, struct unit *unit, uint32_t pack)
+give(struct data_pass *pass, struct unit *unit, size_t number)
 {
 	free(unit->findings);
-	*unit = (struct unit){.pass = pass, .done = unit->done, .pack = pack, .draw = pass->verify->draw ^ (pack + 1) * 0x9e3779b97f4a7c15ull};
+	*unit = (struct unit){.pass = pass, .done = unit->done, .pack = (uint32_t)(number / PARTS), .part = (uint32_t)(number % PARTS),
+			      .draw = pass->verify->draw ^ (number + 1) * 0x9e3779b97f4a7c15ull};
 	/* Never closed before the end, and as large as there are units. */
 	if (!tk_queue_push(pass->todo, unit))
 		atomic_store(&pass->stop, true);
@@ -232,12 +239,12 @@ run_packs(struct data_pass *pass, struct unit *units, size_t unit_count, struct 
 	size_t given = 0, taken = 0;
 	enum tk_rc rc = TK_OK;
 
-	while (taken < given || (given < pass->pack_count && !rc)) {
+	while (taken < given || (given < pass->part_count && !rc)) {
 		enum tk_rc one;
 		struct tk_err why;
 
-		if (given < pass->pack_count && given - taken < unit_count && !rc) {
-			give(pass, &units[given % unit_count], (uint32_t)given);
+		if (given < pass->part_count && given - taken < unit_count && !rc) {
+			give(pass, &units[given % unit_count], given);
 			given++;
 			continue;
 		}
@@ -263,8 +270,9 @@ start(struct data_pass *pass, unsigned threads, struct tk_err *err)
 enum tk_rc
 tk_verify_packs(struct tk_verify *verify, struct tk_err *err)
 {
-	struct data_pass pass = {.verify = verify, .pack_count = tk_packtab_count(verify->packs)};
-	unsigned threads = verify->opts->threads < THREADS_MIN ? THREADS_MIN : verify->opts->threads;
+	struct data_pass pass = {.verify = verify, .part_count = (size_t)tk_packtab_count(verify->packs) * PARTS};
+	unsigned least = tk_fetch_is_remote(verify->fetch) ? THREADS_MIN_REMOTE : THREADS_MIN;
+	unsigned threads = verify->opts->threads < least ? least : verify->opts->threads;
 	size_t unit_count;
 	struct unit *units;
 	enum tk_rc rc;

@@ -5,7 +5,7 @@ A long link: connections to HOST:PORT whose bytes arrive N ms later in each dire
 Bytes keep their order, and each side is closed when the other was, as late. Prints the address it listens on, then serves until it is killed.
 
 COUNTS is a JSON file, written anew (atomically) when a connection begins or ends: "open" and "connections"; "up_bytes" from clients and "down_bytes" to them;
-"waits": how often a client sent something after an answer had come and while nothing was under way on its connection. That is a round trip which nothing else filled.
+"waits": how often a client sent something after it had an answer, and while nothing at all was under way on the link. Before that a round trip had passed which nothing else filled.
 """
 import argparse
 import asyncio
@@ -52,7 +52,7 @@ class End(asyncio.Protocol):
     def data_received(self, data):
         if self.is_client:
             self.link.counts["up_bytes"] += len(data)
-            if self.answered and not self.under_way and not self.peer.under_way:
+            if self.answered and not self.link.under_way:
                 self.link.counts["waits"] += 1
             self.answered = False
         else:
@@ -73,6 +73,7 @@ class End(asyncio.Protocol):
         size = len(item) if isinstance(item, bytes) else 0
         self.held += size
         self.under_way.append((self.line.arrival(now, size), item))
+        self.link.under_way += 1
         if size and (self.held > HELD_MAX or self.line.backlog_s(now) > QUEUE_S):
             self.transport.pause_reading()
         self.arm()
@@ -86,6 +87,7 @@ class End(asyncio.Protocol):
         now = self.loop.time()
         while self.under_way and self.under_way[0][0] <= now and not self.peer_full:
             item = self.under_way.popleft()[1]
+            self.link.under_way -= 1
             if isinstance(item, bytes):
                 self.held -= len(item)
                 if not self.peer.gone:
@@ -133,6 +135,7 @@ class Link:
         rate = options.rate
         self.up, self.down = Line(options.delay_ms / 1000, rate), Line(options.delay_ms / 1000, rate)
         self.counts = {"open": 0, "connections": 0, "up_bytes": 0, "down_bytes": 0, "waits": 0}
+        self.under_way = 0
         self.ended = set()
 
     def tell(self):

@@ -27,9 +27,10 @@
 static enum tk_rc
 open_directories(struct tk_recovering *recovering, struct tk_err *err)
 {
-	enum tk_rc rc = tk_mkdir_p_at(AT_FDCWD, recovering->home, 0700, err);
+	enum tk_rc rc;
 
-	if (rc)
+	recovering->made_home = access(recovering->home, F_OK) != 0;
+	if ((rc = tk_mkdir_p_at(AT_FDCWD, recovering->home, 0700, err)))
 		return rc;
 	recovering->home_fd = open(recovering->home, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (recovering->home_fd < 0)
@@ -88,6 +89,11 @@ tk_recovering_release(struct tk_recovering *recovering)
 	tk_keyring_release(&recovering->ring);
 	tk_recovered_release(&recovering->got);
 	tk_config_files_free(recovering->files, recovering->file_count);
+	/* Where nothing came of it, nothing stays: what has something in it is not removed. */
+	if (recovering->made_home && recovering->home_fd >= 0) {
+		(void)unlinkat(recovering->home_fd, "keys", AT_REMOVEDIR);
+		(void)rmdir(recovering->home);
+	}
 	tk_fd_cleanup(&recovering->home_fd);
 	tk_fd_cleanup(&recovering->keys_fd);
 }

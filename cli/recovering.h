@@ -12,6 +12,7 @@ struct tk_recovering {
 	const struct tk_cli *cli;
 	char home[PATH_MAX];
 	int home_fd, keys_fd;
+	bool made_home;                       /* it was not there */
 	bool existed;                         /* the home has a configuration: it stays as it is */
 	struct tk_site_url url;               /* the site that is asked */
 	struct tk_secret secret;

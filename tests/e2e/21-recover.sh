@@ -24,6 +24,8 @@ err_has "twinkeep recover"
 mv "$home" "$T/gone"
 echo "another passphrase altogether" >"$T/wrong"
 expect 8 twinkeep recover --site "$url_remote" --passphrase-file "$T/wrong"
+expect 8 twinkeep recover --home "$T/not-made" --site "$url_remote" --passphrase-file "$T/wrong"
+[ ! -e "$T/not-made" ] || fail "a recover that came to nothing left a home"
 expect 5 twinkeep recover --site "$url_remote" --expect 0123456789abcdef
 [ ! -e "$home/twinkeep.conf" ] || fail "a home was made although the expected point is not there"
 expect 2 twinkeep recover --site "$url_remote" --expect point

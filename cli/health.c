@@ -10,6 +10,7 @@
 
 #include "engine/base/clock.h"
 #include "engine/base/hex.h"
+#include "engine/catalog/verified.h"
 #include "engine/crypto/x509.h"
 #include "engine/fsio/openat.h"
 #include "engine/fsio/publish.h"
@@ -21,10 +22,10 @@
 /* What clocks may differ by. */
 #define CLOCK_SLACK_MS (5LL * 60 * 1000)
 
-static void add_alarm(struct tk_health *health, const char *kind, const char *fmt, ...) TK_PRINTF(3, 4);
+static void add_alarm(struct tk_health *health, enum tk_severity severity, const char *kind, const char *fmt, ...) TK_PRINTF(4, 5);
 
 static void
-add_alarm(struct tk_health *health, const char *kind, const char *fmt, ...)
+add_alarm(struct tk_health *health, enum tk_severity severity, const char *kind, const char *fmt, ...)
 {
 	struct tk_alarm *alarm;
 	va_list args;
@@ -33,6 +34,7 @@ add_alarm(struct tk_health *health, const char *kind, const char *fmt, ...)
 		return;
 	alarm = &health->alarms[health->alarm_count++];
 	alarm->kind = kind;
+	alarm->severity = severity;
 	va_start(args, fmt);
 	(void)vsnprintf(alarm->text, sizeof(alarm->text), fmt, args);
 	va_end(args);
@@ -209,7 +211,7 @@ site_holds(struct tk_health *health, const char *name, bool promised)
 		if (strcmp(site->name, name) != 0 || !site->reachable)
 			continue;
 		if (site->lag_points > 0 && promised)
-			add_alarm(health, "lost-point", "site %s gave a receipt for the newest point and does not have it now: run twinkeep verify --site %s", name,
+			add_alarm(health, TK_CRITICAL, "lost-point", "site %s gave a receipt for the newest point and does not have it now: run twinkeep verify --site %s", name,
 				  name);
 		return !site->behind && site->has_point && site->lag_points == 0;
 	}
@@ -239,18 +241,51 @@ judge_ack(struct looking *looking, struct tk_err *err)
 
 /* ---- what this home remembers ---- */
 
-static void
-read_history(struct tk_health *health, struct tk_journal *journal, const struct tk_id *domain)
+static int64_t
+first_receipt_ns(const struct looking *looking, const char *site)
 {
-	if (!journal)
+	int64_t first_ns = 0;
+
+	for (size_t i = 0; i < looking->receipt_count; i++)
+		if (strcmp(looking->receipts[i].site, site) == 0 && (first_ns == 0 || looking->receipts[i].time_ns < first_ns))
+			first_ns = looking->receipts[i].time_ns;
+	return first_ns;
+}
+
+static void
+read_verifications(struct looking *looking, const struct tk_id *domain)
+{
+	struct tk_health *health = looking->health;
+	struct tk_run_row *runs = NULL;
+	size_t count = 0;
+
+	if (tk_journal_verifications(looking->journal, domain, &runs, &count, NULL))
+		count = 0;
+	for (size_t i = 0; i < health->site_count; i++) {
+		struct tk_health_site *site = &health->sites[i];
+		struct tk_verified found = tk_verified_site(runs, count, site->name);
+
+		if (found.damage || found.whole)
+			site->verify = found.damage ? *found.damage : *found.whole;
+		if (tk_journal_last_run(looking->journal, domain, "verify", site->name, false, &site->attempt, NULL))
+			memset(&site->attempt, 0, sizeof(site->attempt));
+		site->first_ns = first_receipt_ns(looking, site->name);
+	}
+	free(runs);
+}
+
+static void
+read_history(struct looking *looking, const struct tk_id *domain)
+{
+	struct tk_health *health = looking->health;
+
+	if (!looking->journal)
 		return;
-	if (tk_journal_last_run(journal, domain, "backup", NULL, false, &health->backup, NULL))
+	if (tk_journal_last_run(looking->journal, domain, "backup", NULL, false, &health->backup, NULL))
 		memset(&health->backup, 0, sizeof(health->backup));
-	if (tk_journal_last_run(journal, domain, "drill", NULL, false, &health->drill, NULL))
+	if (tk_journal_last_run(looking->journal, domain, "drill", NULL, false, &health->drill, NULL))
 		memset(&health->drill, 0, sizeof(health->drill));
-	for (size_t i = 0; i < health->site_count; i++)
-		if (tk_journal_last_run(journal, domain, "verify", health->sites[i].name, false, &health->sites[i].verify, NULL))
-			memset(&health->sites[i].verify, 0, sizeof(health->sites[i].verify));
+	read_verifications(looking, domain);
 }
 
 /* Counted without opening the spool: a run may be filling it. */
@@ -284,14 +319,14 @@ alarm_certificate(struct tk_health *health, struct tk_home *home, const char *fi
 	int64_t left_ns;
 
 	if (tk_home_read_key_file(home, file, &pem, &err) || tk_x509_read((struct tk_bytes){pem.data, pem.len_bytes}, &info, &err)) {
-		add_alarm(health, "certificate", "%s", err.text);
+		add_alarm(health, TK_CRITICAL, "certificate", "%s", err.text);
 		return;
 	}
 	left_ns = info.not_after_ns - tk_clock_wall_ns();
 	if (left_ns >= CERTIFICATE_DAYS * DAY_NS)
 		return;
 	tk_time_format(info.not_after_ns, when);
-	add_alarm(health, "certificate", "keys/%s %s on %s", file, left_ns < 0 ? "expired" : "expires", when);
+	add_alarm(health, left_ns < 0 ? TK_CRITICAL : TK_WARNING, "certificate", "keys/%s %s on %s", file, left_ns < 0 ? "expired" : "expires", when);
 }
 
 static void
@@ -302,25 +337,47 @@ alarm_point(struct tk_health *health)
 	int64_t age_ms;
 
 	if (!health->has_point) {
-		add_alarm(health, "no-point", "there is no recovery point: run twinkeep backup %s", health->dataset->name);
+		add_alarm(health, TK_CRITICAL, "no-point", "there is no recovery point: run twinkeep backup %s", health->dataset->name);
 		health->exit_status = 4;
 		return;
 	}
 	if (!health->ack_met) {
-		add_alarm(health, "ack", "the newest point does not meet the ack rule %s", tk_ack_rule_name(policy->ack));
+		add_alarm(health, TK_CRITICAL, "ack", "the newest point does not meet the ack rule %s", tk_ack_rule_name(policy->ack));
 		health->exit_status = 4;
 	}
 	age_ms = (tk_clock_wall_ns() - health->scan_start_ns) / NS_PER_MS;
 	if (age_ms < -CLOCK_SLACK_MS) {
-		add_alarm(health, "clock", "the newest point was made %s from now: this machine's clock is behind, or was ahead",
+		add_alarm(health, TK_WARNING, "clock", "the newest point was made %s from now: this machine's clock is behind, or was ahead",
 			  tk_format_duration(-age_ms, age));
 		if (policy->rpo_ms > 0)
 			health->exit_status = 4;
 	}
 	if (policy->rpo_ms > 0 && age_ms > policy->rpo_ms) {
-		add_alarm(health, "rpo", "the newest point is %s old; the policy's rpo is %s", tk_format_duration(age_ms, age),
+		add_alarm(health, TK_CRITICAL, "rpo", "the newest point is %s old; the policy's rpo is %s", tk_format_duration(age_ms, age),
 			  tk_format_duration(policy->rpo_ms, rpo));
 		health->exit_status = 4;
+	}
+}
+
+/* A site that was never verified is as unknown as one whose verification is long ago: its time runs from its first receipt. */
+static void
+alarm_verify(struct tk_health *health, const struct tk_health_site *site, int64_t now_ns)
+{
+	int64_t since_ns = site->verify.end_ns > 0 ? site->verify.end_ns : site->first_ns;
+	int attempt = site->attempt.exit_status;
+
+	if (site->verify.exit_status != 0) {
+		add_alarm(health, TK_CRITICAL, "verify", "damage was found at site %s, and no verification as thorough has found it mended: %s", site->name,
+			  site->verify.text);
+		if (health->exit_status == 0)
+			health->exit_status = 5;
+	} else if (attempt != 0 && attempt != 5 && attempt != 7) {
+		add_alarm(health, TK_WARNING, "verify", "the last verification of site %s failed with exit status %d: %s", site->name, attempt, site->attempt.text);
+	} else if (since_ns > now_ns + CLOCK_SLACK_MS * NS_PER_MS) {
+		add_alarm(health, TK_WARNING, "verify", "site %s was last verified at a time that is yet to come; verify it again", site->name);
+	} else if (since_ns > 0 && now_ns - since_ns > VERIFY_DAYS * DAY_NS) {
+		add_alarm(health, TK_WARNING, "verify", site->verify.end_ns > 0 ? "site %s was not verified for %d days" :
+			  "site %s has stored points for %d days and was never verified as a whole", site->name, VERIFY_DAYS);
 	}
 }
 
@@ -332,20 +389,14 @@ alarm_sites(struct tk_health *health)
 
 	for (size_t i = 0; i < health->site_count; i++) {
 		const struct tk_health_site *site = &health->sites[i];
-		bool failed = site->verify.exit_status != 0 && site->verify.exit_status != 7;
 
 		reachable += site->reachable;
 		if (!site->reachable)
-			add_alarm(health, "unreachable", "site %s does not answer", site->name);
+			add_alarm(health, TK_WARNING, "unreachable", "site %s does not answer", site->name);
 		if (site->behind)
-			add_alarm(health, "set-back", "the vault of site %s is older than what it promised: run twinkeep backup, and then, where the vault is, "
+			add_alarm(health, TK_WARNING, "set-back", "the vault of site %s is older than what it promised: run twinkeep backup, and then, where the vault is, "
 				  "twinkeep site readmit %s", site->name, site->name);
-		if (failed)
-			add_alarm(health, "verify", "the last verification of site %s found damage or failed: %s", site->name, site->verify.text);
-		else if (site->verify.end_ns > now_ns + CLOCK_SLACK_MS * NS_PER_MS)
-			add_alarm(health, "verify", "site %s was last verified at a time that is yet to come; verify it again", site->name);
-		else if (site->verify.end_ns > 0 && now_ns - site->verify.end_ns > VERIFY_DAYS * DAY_NS)
-			add_alarm(health, "verify", "site %s was not verified for %d days", site->name, VERIFY_DAYS);
+		alarm_verify(health, site, now_ns);
 	}
 	if (reachable == 0)
 		health->exit_status = 7;
@@ -356,10 +407,11 @@ alarm_rest(struct tk_health *health, struct tk_home *home)
 {
 	char used[TK_FORMAT_MAX], most[TK_FORMAT_MAX];
 
+	/* Where only some files could not be read, or a site lacks the point, there is a new point all the same. */
 	if (health->backup.exit_status != 0)
-		add_alarm(health, "backup", "the last run ended with exit status %d: %s", health->backup.exit_status, health->backup.text);
+		add_alarm(health, health->backup.exit_status == 3 || health->backup.exit_status == 4 ? TK_WARNING : TK_CRITICAL, "backup", "the last run ended with exit status %d: %s", health->backup.exit_status, health->backup.text);
 	if (home->cfg->spool_max_bytes > 0 && health->spool_bytes > home->cfg->spool_max_bytes / 10 * 9)
-		add_alarm(health, "spool", "%s of %s are used: sites that are behind will have to catch up by other means",
+		add_alarm(health, TK_WARNING, "spool", "%s of %s are used: sites that are behind will have to catch up by other means",
 			  tk_format_size(health->spool_bytes, used), tk_format_size(home->cfg->spool_max_bytes, most));
 	alarm_certificate(health, home, "tls.pem");
 	alarm_certificate(health, home, "ca.pem");
@@ -374,11 +426,11 @@ alarm_fenced(struct looking *looking, const struct tk_id *domain)
 	bool known = looking->journal && !tk_journal_get_epoch(looking->journal, domain, &own, NULL);
 
 	if (known && health->newest.epoch > own.epoch) {
-		add_alarm(health, "fenced", "the newest point is of epoch %llu, this home writes in epoch %llu: another home writes this dataset now",
+		add_alarm(health, TK_CRITICAL, "fenced", "the newest point is of epoch %llu, this home writes in epoch %llu: another home writes this dataset now",
 			  (unsigned long long)health->newest.epoch, (unsigned long long)own.epoch);
 		health->exit_status = 6;
 	} else if (health->backup.exit_status == 6) {
-		add_alarm(health, "fenced", "the last run was refused: another home writes this dataset, or this one is a copy or an old state");
+		add_alarm(health, TK_CRITICAL, "fenced", "the last run was refused: another home writes this dataset, or this one is a copy or an old state");
 		health->exit_status = 6;
 	}
 	tk_epoch_release(&own);
@@ -406,13 +458,24 @@ alarm_unasked(struct looking *looking, struct tk_err *err)
 	enum tk_rc rc = tk_home_ack_sites(looking->home, dataset, answers, health, &list, &count, err);
 
 	if (!rc && health->exit_status != 6 && health->exit_status != 7 && !tk_ack_asked_enough(dataset->policy->ack, list, count))
-		add_alarm(health, "possibly-fenced", "the sites that do not answer could have acknowledged points that this home does not know, or have elected "
+		add_alarm(health, TK_WARNING, "possibly-fenced", "the sites that do not answer could have acknowledged points that this home does not know, or have elected "
 			  "another writer (ack rule %s)", tk_ack_rule_name(dataset->policy->ack));
 	free(list);
 	return rc;
 }
 
 /* ---- all of it ---- */
+
+static void
+open_history(struct looking *looking)
+{
+	struct tk_err err;
+
+	looking->journal = tk_home_journal(looking->home, &err);
+	looking->health->history_known = looking->journal != NULL;
+	if (!looking->journal)
+		add_alarm(looking->health, TK_CRITICAL, "journal", "what ran here and what was verified is not known, and no backup can be made: %s", err.text);
+}
 
 static enum tk_rc
 look(struct looking *looking, struct tk_err *err)
@@ -422,7 +485,7 @@ look(struct looking *looking, struct tk_err *err)
 	enum tk_rc rc = tk_home_domain(looking->home, health->dataset, &domain, err);
 
 	if (rc) {
-		add_alarm(health, "no-keys", "%s", err->text);
+		add_alarm(health, TK_CRITICAL, "no-keys", "%s", err->text);
 		health->exit_status = 4;
 		return TK_OK;
 	}
@@ -430,10 +493,10 @@ look(struct looking *looking, struct tk_err *err)
 	/* That no site answers is a finding. */
 	if (rc && (rc != TK_EUNREACH || !looking->reading.answered))
 		return rc;
-	looking->journal = tk_home_journal(looking->home);
+	open_history(looking);
 	if ((rc = add_promised(looking, err)) || (rc = look_at_sites(looking, err)) || (rc = judge_ack(looking, err)))
 		return rc;
-	read_history(health, looking->journal, &domain);
+	read_history(looking, &domain);
 	health->spool_bytes = spool_bytes(looking->home, &domain);
 	alarm_point(health);
 	alarm_sites(health);

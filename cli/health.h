@@ -15,11 +15,17 @@ struct tk_health_site {
 	int64_t created_ns;                   /* its scan end; of a silent site: the time of the receipt */
 	uint64_t lag_points;                  /* how many newer ones there are, and by how long they are newer */
 	int64_t lag_ns;
-	struct tk_run_row verify;             /* the last one; end_ns 0: never */
+	int64_t first_ns;                     /* when it gave its first receipt; 0: none is known */
+	struct tk_run_row verify;             /* the one that counts: damage that is not mended, or the last one of all its points; end_ns 0: never */
+	struct tk_run_row attempt;            /* the last one, however it ended */
 };
 
+/* Critical: points, or the making of points, are not what was promised. Warning: see to it before they are. */
+enum tk_severity { TK_WARNING, TK_CRITICAL };
+
 struct tk_alarm {
-	const char *kind;                     /* static: "no-point", "rpo", "ack", "lost-point", "unreachable", "set-back", "certificate", "verify", "backup", "spool", "fenced", "possibly-fenced", "clock" */
+	const char *kind;                     /* static: "no-point", "rpo", "ack", "lost-point", "unreachable", "set-back", "certificate", "verify", "backup", "spool", "fenced", "possibly-fenced", "clock", "journal", "no-keys" */
+	enum tk_severity severity;
 	char text[320];
 };
 #define TK_ALARMS_MAX 64u
@@ -36,7 +42,8 @@ struct tk_health {
 	uint64_t spool_bytes;
 	struct tk_alarm alarms[TK_ALARMS_MAX];
 	size_t alarm_count;
-	int exit_status;                      /* 0; 4: not protected by its ack rule, or no point within the policy's rpo; 7: no site answers; 6: fenced */
+	bool history_known;                   /* false: the journal cannot be opened, and the runs and verifications here are empty */
+	int exit_status;                      /* 0; 5: a site is damaged; 4: not protected by its ack rule, or no point within the policy's rpo; 7: no site answers; 6: fenced */
 };
 
 /* Asks the sites, all at the same time. TK_OK also when none answers: that is an alarm. The home must be unlocked. Release whatever the result. */

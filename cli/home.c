@@ -1,5 +1,6 @@
 #include "cli/home.h"
 
+#include <errno.h>
 #include <dirent.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -385,23 +386,24 @@ tk_home_ack_sites(const struct tk_home *home, const struct tk_config_dataset *da
 /* ---- the history of runs ---- */
 
 struct tk_journal *
-tk_home_journal(const struct tk_home *home)
+tk_home_journal(const struct tk_home *home, struct tk_err *err)
 {
 	struct tk_journal *journal = NULL;
-	struct tk_err err;
 
-	if (access(home->cfg->state_dir, W_OK | X_OK) != 0 || tk_journal_open(home->cfg->state_dir, &journal, &err))
+	if (access(home->cfg->state_dir, W_OK | X_OK) != 0 && errno != ENOENT) {
+		(void)tk_err_errno(err, TK_EIO, "the journal in %s cannot be written", home->cfg->state_dir);
 		return NULL;
-	return journal;
+	}
+	return tk_journal_open(home->cfg->state_dir, &journal, err) ? NULL : journal;
 }
 
 void
 tk_home_note_run(const struct tk_home *home, const struct tk_id *domain, const struct tk_run_row *row)
 {
-	TK_AUTO(tk_journal_cleanup) struct tk_journal *journal = tk_home_journal(home);
 	struct tk_err err;
+	TK_AUTO(tk_journal_cleanup) struct tk_journal *journal = tk_home_journal(home, &err);
 
-	if (journal && tk_journal_add_run(journal, domain, row, &err))
+	if (!journal || tk_journal_add_run(journal, domain, row, &err))
 		tk_log_event(home->cli->log, TK_LOG_WARN, "history", "reason=\"%s\"", err.text);
 }
 

@@ -102,8 +102,8 @@ bool tk_home_is_passphrase_slot(const char *name);
  * very ones. */
 enum tk_rc tk_home_prepare_site(void *ctx, const struct tk_site *site, struct tk_store *store, struct tk_err *err);
 
-/* The journal of the state directory; NULL when it is not there, cannot be written or is damaged: what is told from it is then left out. */
-struct tk_journal *tk_home_journal(const struct tk_home *home);
+/* The journal of the state directory, new where there is none; NULL when it cannot be opened for writing (err says why): what it would tell is then not known. */
+struct tk_journal *tk_home_journal(const struct tk_home *home, struct tk_err *err);
 /* Adds a run to the history, if there is a journal. A history that cannot be written fails nothing: it is only logged. */
 void tk_home_note_run(const struct tk_home *home, const struct tk_id *domain, const struct tk_run_row *row);
 

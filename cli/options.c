@@ -58,8 +58,10 @@ const struct tk_verb tk_verbs[] = {
 		"ack rule is met. Meant for cron: it needs no passphrase.",
 		BIT(SITE) | BIT(DRY_RUN), 0, 0, -1, false, tk_verb_backup},
 	{"list", "[DATASET]", "list recovery points",
-		"Shows each point with its time, epoch, sequence, sizes, the sites that hold it, and when it was last verified; also those of a dataset that was taken out of "
-		"the configuration, which restore takes by its name as before.",
+		"Shows each point with its time, epoch, sequence, sizes, the sites that hold it, and when it was last found whole; also those of a dataset that was taken out of "
+		"the configuration, which restore takes by its name as before.\n\n"
+		"VERIFIED counts what this home verified, each point at each site for itself: a date is the oldest of the sites' that hold the point. \"IN DOUBT at\" names sites "
+		"where a verification of this point, alone or with others, found damage and none as thorough has found it whole since.",
 		BIT(SITE) | BIT(HISTORY), 0, 0, 1, false, tk_verb_list},
 	{"ls", "DATASET[@POINT] [PATH]", "list the files of a point",
 		"One line an entry, as ls -l writes it: of everything, or of PATH and what is below it. PATH is absolute.",
@@ -93,9 +95,14 @@ const struct tk_verb tk_verbs[] = {
 	{"status", "[DATASET...]", "show how well everything is protected",
 		"For each dataset and site: the last point, the lag, the protection against the ack rule, the last verify and drill, alarms. Exit status "
 		"4 says that a dataset is not protected: no point, the ack rule not met, or no point within the policy's rpo; 7 that no site of a dataset "
-		"answers; 6 that this home is fenced: another one writes the dataset, or the last backup was refused as such. Of several the gravest counts: "
-		"6, 7, 4. Other alarms (a site that is silent, a certificate that ends within 30 days, no verification for 30 days, a full spool) "
-		"are told, and leave it 0. A newest point from the future (a clock was set) counts as none within the rpo.",
+		"answers; 6 that this home is fenced: another one writes the dataset, or the last backup was refused as such; 5 that damage was found at a site, "
+		"and no verification as thorough has found it mended. Of several the gravest counts: 6, 7, 4, 5. Other alarms are told, with their severity, and leave it 0: "
+		"critical are a last backup run that failed (until the rpo is over it leaves 0), a journal that cannot be opened and a certificate that "
+		"expired; warnings are a site that is silent or was set back, a certificate that ends within 30 days, a site that was not verified for 30 days or never "
+		"since its first receipt, a verification that failed otherwise, a full spool, and possibly-fenced. A newest point from the future (a clock was set) counts as none "
+		"within the rpo.\n\n"
+		"For a monitor: an exit status other than 0, or severity critical in --json, is critical; severity warning is a warning. The README has the three lines "
+		"that say so to Nagios.",
 		BIT(SITE), 0, 0, -1, false, tk_verb_status},
 	{"recover", "", "turn an empty machine into a source again",
 		"Fetches keys and configuration from a site, with nothing but the passphrase, asks every configured site for its latest point, and tells "

@@ -41,21 +41,39 @@ site_json(const struct tk_health_site *site)
 	return doc;
 }
 
+static const char *
+severity_name(enum tk_severity severity)
+{
+	return severity == TK_CRITICAL ? "critical" : "warning";
+}
+
+static int64_t
+age_ns(int64_t then_ns)
+{
+	int64_t now_ns = tk_clock_wall_ns();
+
+	return now_ns > then_ns ? now_ns - then_ns : 0;
+}
+
 static json_t *
 health_json(const struct tk_health *health)
 {
 	json_t *doc = json_object(), *sites = json_array(), *alarms = json_array();
+	int64_t rpo_ms = health->dataset->policy->rpo_ms;
 
 	for (size_t i = 0; i < health->site_count; i++)
 		(void)json_array_append_new(sites, site_json(&health->sites[i]));
 	for (size_t i = 0; i < health->alarm_count; i++)
-		(void)json_array_append_new(alarms, json_pack("{s:s, s:o}", "alarm", health->alarms[i].kind, "message", tk_json_text(health->alarms[i].text)));
+		(void)json_array_append_new(alarms, json_pack("{s:s, s:s, s:o}", "alarm", health->alarms[i].kind, "severity", severity_name(health->alarms[i].severity),
+							   "message", tk_json_text(health->alarms[i].text)));
 #define SET(name, value) (void)json_object_set_new(doc, name, value)
 	SET("dataset", tk_json_text(health->dataset->name));
 	SET("point", health->has_point ? tk_json_digest(&health->newest.point) : json_null());
 	SET("epoch", json_integer((json_int_t)health->newest.epoch));
 	SET("sequence", json_integer((json_int_t)health->newest.sequence));
 	SET("created", time_json(health->created_ns));
+	SET("age_seconds", health->has_point ? json_integer((json_int_t)(age_ns(health->scan_start_ns) / 1000000000)) : json_null());
+	SET("rpo_seconds", rpo_ms > 0 ? json_integer((json_int_t)(rpo_ms / 1000)) : json_null());
 	SET("ack_rule", json_string(tk_ack_rule_name(health->dataset->policy->ack)));
 	SET("ack_met", json_boolean(health->ack_met));
 	SET("protected", json_boolean(health->exit_status == 0));
@@ -71,13 +89,11 @@ health_json(const struct tk_health *health)
 static const char *
 age(int64_t then_ns, char dst[TK_FORMAT_MAX])
 {
-	int64_t now_ns = tk_clock_wall_ns();
-
-	return then_ns ? tk_format_duration((now_ns > then_ns ? now_ns - then_ns : 0) / 1000000, dst) : "never";
+	return then_ns ? tk_format_duration(age_ns(then_ns) / 1000000, dst) : "never";
 }
 
 static void
-tell_site(struct tk_table *table, const struct tk_health_site *site)
+tell_site(struct tk_table *table, const struct tk_health *health, const struct tk_health_site *site)
 {
 	char when[TK_FORMAT_MAX], lag[TK_FORMAT_MAX];
 
@@ -96,9 +112,21 @@ tell_site(struct tk_table *table, const struct tk_health_site *site)
 		tk_table_cell(table, "%llu point%s, %s", (unsigned long long)site->lag_points, site->lag_points == 1 ? "" : "s",
 			      tk_format_duration(site->lag_ns / 1000000, lag));
 	if (site->verify.end_ns == 0)
-		tk_table_cell(table, "never");
+		tk_table_cell(table, "%s", health->history_known ? "never" : "not known");
 	else
-		tk_table_cell(table, "%s%s", tk_format_time(site->verify.end_ns, when), site->verify.exit_status ? " (FAILED)" : "");
+		tk_table_cell(table, "%s%s", tk_format_time(site->verify.end_ns, when), site->verify.exit_status ? " (DAMAGED)" : "");
+}
+
+static void
+tell_runs(struct tk_output *out, const struct tk_health *health)
+{
+	char ago[TK_FORMAT_MAX], size[TK_FORMAT_MAX];
+
+	tk_out_text(out, "  last backup run: %s%s", age(health->backup.end_ns, ago), health->backup.end_ns ? " ago" : "");
+	if (health->backup.exit_status)
+		tk_out_text(out, ", exit status %d", health->backup.exit_status);
+	tk_out_text(out, "; last drill: %s%s; spool: %s\n", age(health->drill.end_ns, ago), health->drill.end_ns ? " ago" : "",
+		    tk_format_size(health->spool_bytes, size));
 }
 
 static void
@@ -115,15 +143,14 @@ tell_text(struct tk_output *out, const struct tk_health *health)
 		tk_out_text(out, "%s: no point\n", health->dataset->name);
 	tk_table_init(&table, "  SITE|STATE|LAST POINT|>SEQUENCE|LAG|LAST VERIFY");
 	for (size_t i = 0; i < health->site_count; i++)
-		tell_site(&table, &health->sites[i]);
+		tell_site(&table, health, &health->sites[i]);
 	tk_table_finish(&table, out);
-	tk_out_text(out, "  last backup run: %s%s", age(health->backup.end_ns, ago), health->backup.end_ns ? " ago" : "");
-	if (health->backup.exit_status)
-		tk_out_text(out, ", exit status %d", health->backup.exit_status);
-	tk_out_text(out, "; last drill: %s%s; spool: %s\n", age(health->drill.end_ns, ago), health->drill.end_ns ? " ago" : "",
-		    tk_format_size(health->spool_bytes, size));
+	if (health->history_known)
+		tell_runs(out, health);
+	else
+		tk_out_text(out, "  last backup run: not known; last drill: not known; spool: %s\n", tk_format_size(health->spool_bytes, size));
 	for (size_t i = 0; i < health->alarm_count; i++)
-		tk_out_text(out, "  ALARM %s: %s\n", health->alarms[i].kind, health->alarms[i].text);
+		tk_out_text(out, "  ALARM %s: %s (%s)\n", health->alarms[i].kind, health->alarms[i].text, severity_name(health->alarms[i].severity));
 }
 
 static int
@@ -166,12 +193,12 @@ check_names(const struct tk_cli *cli, struct tk_home *home, struct tk_err *err)
 	return rc;
 }
 
-/* In rising order: 4, anything else, 7, 6. */
+/* In rising order: 5, 4, anything else, 7, 6. */
 static int
 worse(int a, int b)
 {
-	static const int order[] = {0, 4, 1, 7, 6};
-	size_t ia = 2, ib = 2;
+	static const int order[] = {0, 5, 4, 1, 7, 6};
+	size_t ia = 3, ib = 3;
 
 	for (size_t i = 0; i < sizeof(order) / sizeof(order[0]); i++) {
 		ia = order[i] == a ? i : ia;

@@ -94,12 +94,32 @@ tell_damage(struct verifying *verifying, const char *site, const struct tk_damag
 
 /* ---- one site ---- */
 
-static void
-note_run(struct verifying *verifying, const char *site, int64_t start_ns, int status, const struct tk_verify_result *result)
+/* The newest point that the site listed: what came to it since may have been looked at, or not. */
+static struct tk_head
+newest_held(const struct tk_reading *reading, size_t index)
 {
-	struct tk_run_row row = {.kind = "verify", .at = result->newest, .start_ns = start_ns, .end_ns = tk_clock_wall_ns(), .exit_status = status};
+	for (size_t i = reading->point_count; i > 0; i--)
+		if (reading->points[i - 1].held[index])
+			return reading->points[i - 1].at;
+	return (struct tk_head){0};
+}
 
-	(void)snprintf(row.site, sizeof(row.site), "%s", site);
+static enum tk_run_depth
+depth_of(double data_percent)
+{
+	if (data_percent >= 100.0)
+		return TK_DEPTH_DATA;
+	return data_percent > 0.0 ? TK_DEPTH_SAMPLE : TK_DEPTH_STRUCTURE;
+}
+
+static void
+note_run(struct verifying *verifying, size_t index, int64_t start_ns, int status, const struct tk_verify_result *result)
+{
+	struct tk_run_row row = {.kind = "verify", .covers = verifying->has_point ? TK_COVERS_POINT : TK_COVERS_UP_TO,
+				 .depth = depth_of(verifying->data_percent), .start_ns = start_ns, .end_ns = tk_clock_wall_ns(), .exit_status = status};
+
+	row.at = verifying->has_point ? verifying->opened.point.at : newest_held(&verifying->reading, index);
+	(void)snprintf(row.site, sizeof(row.site), "%s", verifying->reading.sites[index].name);
 	(void)snprintf(row.text, sizeof(row.text), "%llu points, %llu blobs, %.0f%% of data, %llu damaged", (unsigned long long)result->points_checked,
 		       (unsigned long long)result->blobs_checked, verifying->data_percent, (unsigned long long)result->damaged_total);
 	tk_home_note_run(verifying->home, &verifying->reading.domain, &row);
@@ -168,11 +188,12 @@ verify_site(struct verifying *verifying, size_t index, struct tk_err *err)
 	if (verifying->has_point)
 		opts.only = &verifying->opened.point.at;
 	rc = tk_verify_site(&opts, &result, err);
-	status = rc ? tk_rc_exit_status(rc) : result.damaged_total > 0 ? 5 : 0;
+	/* What was found before it was cut short stands. */
+	status = result.damaged_total > 0 ? 5 : rc ? tk_rc_exit_status(rc) : 0;
 	take_result(verifying, site->name, &result);
 	(void)json_array_append_new(verifying->sites, site_json(site->name, &result, rc ? err : NULL));
-	if (rc != TK_ECANCELLED)
-		note_run(verifying, site->name, start_ns, status, &result);
+	if (rc != TK_ECANCELLED || status == 5)
+		note_run(verifying, index, start_ns, status, &result);
 	tk_verify_result_release(&result);
 	if (!rc) {
 		verifying->answered++;

@@ -28,6 +28,8 @@ static const struct tk_db_migration schema[] = {
 	{2, "DROP TABLE mark;"
 	 "CREATE TABLE mark (site TEXT PRIMARY KEY, incarnation BLOB NOT NULL, counter INTEGER NOT NULL,"
 	 "  time_ns INTEGER NOT NULL, record BLOB NOT NULL);"},
+	{3, "ALTER TABLE run ADD COLUMN covers INTEGER NOT NULL DEFAULT 0;"
+	 "ALTER TABLE run ADD COLUMN depth INTEGER NOT NULL DEFAULT 0;"},
 };
 
 enum tk_rc

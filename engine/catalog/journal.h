@@ -72,14 +72,20 @@ TK_MUST_CHECK enum tk_rc tk_journal_site_key(struct tk_journal *journal, const c
 TK_MUST_CHECK enum tk_rc tk_journal_pin_site(struct tk_journal *journal, const char *site, const struct tk_id *site_id,
 					     const uint8_t key[TK_KEY_BYTES], struct tk_err *err);
 /* An operator says that a site's vault was made anew: its pin and the mark of its old vault go, so that the next session pins what it then shows. Its
- * receipts stay as history. TK_ENOENT: nothing is known of the site. */
+ * receipts stay as history; what verifications found in the old vault says nothing of the new one, and counts no more. TK_ENOENT: nothing is known of the site. */
 TK_MUST_CHECK enum tk_rc tk_journal_forget_site(struct tk_journal *journal, const char *site, struct tk_err *err);
+
+/* Which points a verification looked at, and how closely. Rows from before this was kept say unknown: they tell of no point. */
+enum tk_run_covers { TK_COVERS_UNKNOWN = 0, TK_COVERS_POINT = 1 /* `at` alone */, TK_COVERS_UP_TO = 2 /* all that the site had, up to `at` */ };
+enum tk_run_depth { TK_DEPTH_STRUCTURE = 0, TK_DEPTH_SAMPLE = 1, TK_DEPTH_DATA = 2 /* every blob was read */ };
 
 /* History of runs, for status: kind is "backup", "verify", "restore", "drill"; text is a short result. */
 struct tk_run_row {
 	char kind[16];
 	char site[64];                        /* empty: all */
 	struct tk_head at;
+	enum tk_run_covers covers;            /* of a verification */
+	enum tk_run_depth depth;
 	int64_t start_ns, end_ns;
 	int exit_status;
 	char text[256];
@@ -88,5 +94,8 @@ TK_MUST_CHECK enum tk_rc tk_journal_add_run(struct tk_journal *journal, const st
 /* The last run of a kind (at a site, or any when site is NULL); TK_ENOENT. only_good: exit status 0 only. */
 TK_MUST_CHECK enum tk_rc tk_journal_last_run(struct tk_journal *journal, const struct tk_id *domain, const char *kind, const char *site, bool only_good,
 					     struct tk_run_row *out, struct tk_err *err);
+/* The verifications of the domain that found what they covered whole (exit status 0) or damaged (5), the latest first (malloc'ed). */
+TK_MUST_CHECK enum tk_rc tk_journal_verifications(struct tk_journal *journal, const struct tk_id *domain, struct tk_run_row **out, size_t *count,
+						  struct tk_err *err);
 
 #endif

@@ -198,7 +198,7 @@ tk_journal_pin_site(struct tk_journal *journal, const char *site, const struct t
 }
 
 static enum tk_rc
-delete_row(struct tk_journal *journal, const char *sql, const char *site, struct tk_err *err)
+change_rows(struct tk_journal *journal, const char *sql, const char *site, struct tk_err *err)
 {
 	TK_AUTO(tk_stmt_cleanup) struct tk_stmt stmt = {0};
 	enum tk_rc rc = tk_stmt_prepare(journal->db, sql, &stmt, err);
@@ -219,8 +219,9 @@ tk_journal_forget_site(struct tk_journal *journal, const char *site, struct tk_e
 	enum tk_rc rc = find_key(held, site, &id, key, err);
 
 	/* The mark goes with the pin: shown to a new vault, it would look as if that one had been rolled back. */
-	if (rc || (rc = tk_db_txn_begin(held->db, &txn, err)) || (rc = delete_row(held, "DELETE FROM site_key WHERE site = ?1", site, err)) ||
-	    (rc = delete_row(held, "DELETE FROM mark WHERE site = ?1", site, err)))
+	if (rc || (rc = tk_db_txn_begin(held->db, &txn, err)) || (rc = change_rows(held, "DELETE FROM site_key WHERE site = ?1", site, err)) ||
+	    (rc = change_rows(held, "DELETE FROM mark WHERE site = ?1", site, err)) ||
+	    (rc = change_rows(held, "UPDATE run SET covers = 0 WHERE kind = 'verify' AND site = ?1", site, err)))
 		return rc;
 	return tk_db_txn_commit(&txn, err);
 }

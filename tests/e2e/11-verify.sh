@@ -62,8 +62,15 @@ json_is sites.0.ok false
 json_is sites.1.ok true
 json_is sites.1.points_checked 2
 expect 0 twinkeep verify --data --site two
+# What only reading the data found is not mended by looking at the structure.
+expect 5 twinkeep status
+expect 0 twinkeep verify
+expect 5 twinkeep status
 flip "$data" 1500000
+expect 0 twinkeep verify
+expect 5 twinkeep status
 expect 0 twinkeep verify --data
+expect 0 twinkeep status
 
 # --- a byte anywhere in any pack is found
 for pack in "$T"/one/packs/*/*; do

@@ -127,12 +127,85 @@ alarms_are ""
 pack=$(find "$T/one/packs" -type f | head -1)
 mv "$pack" "$T/pack"
 expect 5 twinkeep verify
-expect 0 twinkeep status --json
+expect 5 twinkeep status --json
 alarms_are verify
+json_is datasets.0.protected false
+json_is datasets.0.alarms.0.severity critical
+json_is datasets.0.sites.0.last_verify.exit_status 5
+expect 0 twinkeep list --json
+json_is points.0.last_verified null
+json_is points.0.verified.0.result "in doubt"
+json_is points.0.verified.1.result whole
+expect 0 twinkeep list
+out_has "IN DOUBT at one"
+expect 0 twinkeep verify "data@$newest" --site two
+expect 5 twinkeep status --json
 mv "$T/pack" "$pack"
+# One point that is whole does not clear the others.
+expect 0 twinkeep verify "data@$newest" --site one
+expect 5 twinkeep status
+out_has "(DAMAGED)"
 expect 0 twinkeep verify
 expect 0 twinkeep status --json
 alarms_are ""
+
+# --- a verification of one point, at one site, tells of that point there; a point made later was never verified
+echo d >"$T/src/d"
+expect 0 twinkeep backup --json
+later=$(json point)
+expect 0 twinkeep list --json
+json_is points.0.verified.0.result whole
+json_is points.0.verified.0.depth structure
+last=$(($(json points | grep -o '"sequence"' | wc -l) - 1))
+json_is "points.$last.last_verified" null
+json_is "points.$last.verified.0.result" never
+expect 0 twinkeep status --json
+before=$(json datasets.0.sites.1.last_verify.time)
+expect 0 twinkeep verify "data@$later" --site two
+expect 0 twinkeep status --json
+json_is datasets.0.sites.1.last_verify.time "$before"
+expect 0 twinkeep list --json
+json_is "points.$last.verified.0.result" never
+json_is "points.$last.verified.1.result" whole
+json_is "points.$last.last_verified" null
+expect 0 twinkeep list
+out_has "(two; never at one)"
+expect 0 twinkeep verify
+
+# --- a site that was never verified alarms when it has stored points for 30 days, as one whose verification is as old
+db=$T/home/state/catalog.db
+python3 - "$db" <<'EOP'
+import sqlite3, sys
+db = sqlite3.connect(sys.argv[1])
+db.execute("UPDATE run SET end_ns = end_ns - 31 * 86400 * 1000000000 WHERE kind = 'verify' AND site = 'one'")
+db.execute("DELETE FROM run WHERE kind = 'verify' AND site = 'two'")
+db.execute("UPDATE receipt SET time_ns = time_ns - 31 * 86400 * 1000000000 WHERE sequence = 1")
+db.commit()
+EOP
+expect 0 twinkeep status --json
+alarms_are "verify verify"
+json_is datasets.0.alarms.0.severity warning
+expect 0 twinkeep status
+out_has "site one was not verified for 30 days"
+out_has "site two has stored points for 30 days and was never verified as a whole"
+expect 0 twinkeep verify
+expect 0 twinkeep status --json
+alarms_are ""
+[ "$(json datasets.0.age_seconds)" -lt 600 ] || fail "the newest point is told to be old"
+json_is datasets.0.rpo_seconds 86400
+
+# --- a journal that cannot be opened: that nothing ran is not claimed
+mv "$db" "$T/catalog.db"
+mkdir "$db"
+expect 0 twinkeep status --json
+json datasets.0.alarms | grep -q '"journal"' || fail "no alarm of the journal: $(alarms)"
+expect 0 twinkeep status
+out_has "last backup run: not known"
+expect 0 twinkeep list
+out_has "not known"
+err_has "when points were verified is not known"
+rmdir "$db"
+mv "$T/catalog.db" "$db"
 
 # --- with ack = any a silent site could have met the rule alone: the run keeps to it, and says aloud what it cannot know
 sed -i 's/^\([[:space:]]*\)ack = all-local.*/\1ack = any/' "$T/home/twinkeep.conf"

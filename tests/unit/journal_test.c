@@ -266,6 +266,40 @@ the_last_run_of_a_kind_is_found(void **state)
 }
 
 static void
+a_verification_says_what_it_covered_until_its_site_is_forgotten(void **state)
+{
+	struct tk_journal *journal = journal_of(*state);
+	struct tk_run_row row = {.kind = "verify", .site = "a", .at = head(2, 7, 1), .covers = TK_COVERS_UP_TO, .depth = TK_DEPTH_DATA, .end_ns = 1};
+	struct tk_run_row *rows = NULL;
+	struct tk_id site_id = {{1}};
+	uint8_t key[TK_KEY_BYTES] = {1};
+	size_t count = 0;
+
+	assert_int_equal(tk_journal_pin_site(journal, "a", &site_id, key, NULL), TK_OK);
+	assert_int_equal(tk_journal_add_run(journal, &domain, &row, NULL), TK_OK);
+	row.exit_status = 7;
+	assert_int_equal(tk_journal_add_run(journal, &domain, &row, NULL), TK_OK);
+	row.exit_status = 5;
+	row.covers = TK_COVERS_POINT;
+	(void)snprintf(row.site, sizeof(row.site), "b");
+	assert_int_equal(tk_journal_add_run(journal, &domain, &row, NULL), TK_OK);
+	assert_int_equal(tk_journal_verifications(journal, &domain, &rows, &count, NULL), TK_OK);
+	assert_int_equal(count, 2);
+	assert_int_equal(rows[0].exit_status, 5);
+	assert_int_equal(rows[0].covers, TK_COVERS_POINT);
+	assert_int_equal(rows[1].covers, TK_COVERS_UP_TO);
+	assert_int_equal(rows[1].depth, TK_DEPTH_DATA);
+	assert_int_equal(rows[1].at.sequence, 7);
+	free(rows);
+	assert_int_equal(tk_journal_forget_site(journal, "a", NULL), TK_OK);
+	assert_int_equal(tk_journal_verifications(journal, &domain, &rows, &count, NULL), TK_OK);
+	assert_int_equal(count, 1);
+	assert_string_equal(rows[0].site, "b");
+	free(rows);
+	tk_journal_cleanup(&journal);
+}
+
+static void
 what_is_no_database_is_corrupt(void **state)
 {
 	const struct scratch *scratch = *state;
@@ -364,6 +398,7 @@ main(void)
 		cmocka_unit_test_setup_teardown(a_sites_key_is_pinned_at_first_sight, scratch_setup, scratch_teardown),
 		cmocka_unit_test_setup_teardown(a_site_whose_vault_was_made_anew_is_pinned_again, scratch_setup, scratch_teardown),
 		cmocka_unit_test_setup_teardown(the_last_run_of_a_kind_is_found, scratch_setup, scratch_teardown),
+		cmocka_unit_test_setup_teardown(a_verification_says_what_it_covered_until_its_site_is_forgotten, scratch_setup, scratch_teardown),
 		cmocka_unit_test_setup_teardown(what_is_no_database_is_corrupt, scratch_setup, scratch_teardown),
 		cmocka_unit_test_setup_teardown(a_damaged_page_is_found_when_the_journal_is_opened, scratch_setup, scratch_teardown),
 		cmocka_unit_test_setup_teardown(what_was_returned_survives_the_death_of_the_process, scratch_setup, scratch_teardown),

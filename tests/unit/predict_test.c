@@ -153,6 +153,9 @@ past_init(struct past *past, const struct version *old)
 
 /* ---- one run over a segment ---- */
 
+/* Whoever asks gives up there. */
+static uint64_t give_up_at = UINT64_MAX;
+
 /* Feeds windows of random lengths, each in memory of its own, and completes the draft on the way. */
 static void
 run_segment(struct past *past, struct version *fresh, size_t segment, int64_t *shift, struct tk_delta_ops *ops)
@@ -173,6 +176,8 @@ run_segment(struct past *past, struct version *fresh, size_t segment, int64_t *s
 		enough = window_end - from >= tk_predict_window_bytes(&predict) || window_end == last;
 		window = malloc((size_t)(window_end - from) + 1);
 		memcpy(window, fresh->bytes + from, (size_t)(window_end - from));
+		if (predict.at_bytes >= give_up_at)
+			tk_predict_give_up(&predict);
 		assert_int_equal(tk_predict_run(&predict, window, from, (size_t)(window_end - from), window_end == last, ops, NULL), TK_OK);
 		assert_true(!enough || predict.at_bytes > before);
 		/* The draft wants whole blocks, from the first that is not complete. */
@@ -518,6 +523,52 @@ data_whose_sums_all_agree_does_not_stop_the_search(void **state)
 	version_release(&fresh);
 }
 
+static void
+after_giving_up_all_is_literal(void **state)
+{
+	struct version old, fresh;
+	struct past past;
+
+	(void)state;
+	seed = 6;
+	old = random_version(3u << 20, 1u << 20, 64);
+	complete_drafts(&old);
+	fresh = edited(&old, 0);
+	past_init(&past, &old);
+	give_up_at = 1u << 20;
+	assert_int_equal(run_version(&past, &fresh), 2u << 20);
+	give_up_at = UINT64_MAX;
+	version_release(&old);
+	version_release(&fresh);
+}
+
+static void
+expect_block(const struct tk_predict_past *past, uint64_t at, uint64_t old_bytes, size_t len_bytes, size_t index)
+{
+	struct tk_predict_block block = tk_predict_block_at(past, at);
+
+	assert_int_equal(block.old_bytes, old_bytes);
+	assert_int_equal(block.len_bytes, len_bytes);
+	assert_int_equal(block.index, index);
+}
+
+static void
+blocks_end_with_their_segment_and_their_file(void **state)
+{
+	struct tk_predict_past past = {.len_bytes = 1000, .segment_bytes = 300, .block_bytes = 64};
+
+	(void)state;
+	expect_block(&past, 0, 0, 64, 0);
+	expect_block(&past, 63, 0, 64, 0);
+	expect_block(&past, 64, 64, 64, 1);
+	expect_block(&past, 256, 256, 44, 4);
+	expect_block(&past, 299, 256, 44, 4);
+	expect_block(&past, 300, 300, 64, 0);
+	expect_block(&past, 963, 900, 64, 0);
+	expect_block(&past, 964, 964, 36, 1);
+	expect_block(&past, 999, 964, 36, 1);
+}
+
 int
 main(void)
 {
@@ -530,6 +581,8 @@ main(void)
 		cmocka_unit_test(what_is_appended_or_cut_costs_one_short_block_at_most),
 		cmocka_unit_test(a_sample_of_the_blocks_is_enough_to_find_what_moved),
 		cmocka_unit_test(data_whose_sums_all_agree_does_not_stop_the_search),
+		cmocka_unit_test(after_giving_up_all_is_literal),
+		cmocka_unit_test(blocks_end_with_their_segment_and_their_file),
 	};
 
 	return cmocka_run_group_tests(tests, set_up, tear_down);

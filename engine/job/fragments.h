@@ -4,7 +4,7 @@
  * hand, stores some of them anew. Nothing is fetched for it, and older points keep what they refer to.
  *
  * What a restore of the segment would cost is read off its extents. A blob is taken to be as long as the last byte that is used of it, which is all that they tell: a blob of
- * which only the beginning is used counts for too little, by half as a rule. Pure; any thread. */
+ * which only the beginning is used counts for too little, by half as a rule. Pure; any thread; memory: 40 bytes an extent during a call. */
 #ifndef TK_JOB_FRAGMENTS_H
 #define TK_JOB_FRAGMENTS_H
 
@@ -16,8 +16,8 @@
 /* More than this many times its length in blobs is too much to read for a segment: blobs are left, the one it uses least of first, until half as much is read. At least twice
  * its length was stored in between, so that what is stored anew adds half to that at most. A segment shorter than a blob counts as one: its neighbours in the blob are read with it, wherever it lies. */
 #define TK_FRAGMENTS_READ_MAX 4u
-/* A pack that gives a segment no more than this is a *crumb*: opening it takes longer than reading from it. */
-#define TK_FRAGMENTS_CRUMB_BYTES (64u << 10)
+/* A pack that gives a segment no more than this is a *crumb*: finding it takes longer than reading it, and moving it costs little. */
+#define TK_FRAGMENTS_CRUMB_BYTES (16u << 10)
 /* One crumb for so many bytes of a segment does not show beside the rest of its restore; and so few never do. With more, those with the fewest bytes are left until half as many stay. */
 #define TK_FRAGMENTS_BYTES_A_CRUMB (256u << 10)
 #define TK_FRAGMENTS_CRUMBS_MIN 8u

@@ -202,7 +202,7 @@ make_vault(const struct tk_cli *cli, const struct tk_config_site *site, struct t
 		return tk_err_context(err, rc, "site %s", site->name);
 	tk_out_set(cli->out, "site", tk_json_text(site->name));
 	tk_out_set(cli->out, "vault", tk_json_text(site->url.path));
-	tk_out_text(cli->out, "The vault of site %s is made in %s: points come with the next backup, older ones not always.\n", site->name, site->url.path);
+	tk_out_text(cli->out, "The vault of site %s is made in %s: it is given what it lacks with the next backup.\n", site->name, site->url.path);
 	return TK_OK;
 }
 

@@ -30,6 +30,7 @@ static const struct tk_db_migration schema[] = {
 	 "  time_ns INTEGER NOT NULL, record BLOB NOT NULL);"},
 	{3, "ALTER TABLE run ADD COLUMN covers INTEGER NOT NULL DEFAULT 0;"
 	 "ALTER TABLE run ADD COLUMN depth INTEGER NOT NULL DEFAULT 0;"},
+	{4, "CREATE TABLE line (site TEXT NOT NULL, domain BLOB NOT NULL, epoch INTEGER NOT NULL, PRIMARY KEY (site, domain));"},
 };
 
 enum tk_rc

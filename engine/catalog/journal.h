@@ -71,8 +71,13 @@ TK_MUST_CHECK enum tk_rc tk_journal_site_key(struct tk_journal *journal, const c
 					     struct tk_err *err);
 TK_MUST_CHECK enum tk_rc tk_journal_pin_site(struct tk_journal *journal, const char *site, const struct tk_id *site_id,
 					     const uint8_t key[TK_KEY_BYTES], struct tk_err *err);
-/* An operator says that a site's vault was made anew: its pin and the mark of its old vault go, so that the next session pins what it then shows. Its
- * receipts stay as history; what verifications found in the old vault says nothing of the new one, and counts no more. TK_ENOENT: nothing is known of the site. */
+/* The site was found to hold, or given, all points from before this epoch that others list. */
+TK_MUST_CHECK enum tk_rc tk_journal_set_line(struct tk_journal *journal, const char *site, const struct tk_id *domain, uint64_t epoch, struct tk_err *err);
+/* The last epoch of which that is known; 0: none. */
+TK_MUST_CHECK enum tk_rc tk_journal_get_line(struct tk_journal *journal, const char *site, const struct tk_id *domain, uint64_t *epoch, struct tk_err *err);
+/* An operator says that a site's vault was made anew: its pin, the mark of its old vault and what that one held go, so that the next session pins what it then
+ * shows. Its receipts stay as history; what verifications found in the old vault says nothing of the new one, and counts no more. TK_ENOENT: nothing is known of
+ * the site. */
 TK_MUST_CHECK enum tk_rc tk_journal_forget_site(struct tk_journal *journal, const char *site, struct tk_err *err);
 
 /* Which points a verification looked at, and how closely. Rows from before this was kept say unknown: they tell of no point. */

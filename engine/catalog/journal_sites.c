@@ -221,7 +221,43 @@ tk_journal_forget_site(struct tk_journal *journal, const char *site, struct tk_e
 	/* The mark goes with the pin: shown to a new vault, it would look as if that one had been rolled back. */
 	if (rc || (rc = tk_db_txn_begin(held->db, &txn, err)) || (rc = change_rows(held, "DELETE FROM site_key WHERE site = ?1", site, err)) ||
 	    (rc = change_rows(held, "DELETE FROM mark WHERE site = ?1", site, err)) ||
+	    (rc = change_rows(held, "DELETE FROM line WHERE site = ?1", site, err)) ||
 	    (rc = change_rows(held, "UPDATE run SET covers = 0 WHERE kind = 'verify' AND site = ?1", site, err)))
 		return rc;
 	return tk_db_txn_commit(&txn, err);
+}
+
+enum tk_rc
+tk_journal_set_line(struct tk_journal *journal, const char *site, const struct tk_id *domain, uint64_t epoch, struct tk_err *err)
+{
+	TK_AUTO(tk_journal_unlock) struct tk_journal *held = tk_journal_lock(journal);
+	TK_AUTO(tk_stmt_cleanup) struct tk_stmt stmt = {0};
+	enum tk_rc rc = tk_journal_check_site(site, err);
+
+	if (!rc && epoch > INT64_MAX)
+		rc = tk_err_set(err, TK_EINVAL, "an epoch is too large for the journal");
+	if (rc || (rc = tk_stmt_prepare(held->db, "INSERT OR REPLACE INTO line (site, domain, epoch) VALUES (?1, ?2, ?3)", &stmt, err)))
+		return rc;
+	tk_stmt_bind_text(&stmt, 1, site);
+	tk_stmt_bind_blob(&stmt, 2, domain->b, sizeof(domain->b));
+	tk_stmt_bind_int64(&stmt, 3, (int64_t)epoch);
+	return tk_stmt_run(&stmt, err);
+}
+
+enum tk_rc
+tk_journal_get_line(struct tk_journal *journal, const char *site, const struct tk_id *domain, uint64_t *epoch, struct tk_err *err)
+{
+	TK_AUTO(tk_journal_unlock) struct tk_journal *held = tk_journal_lock(journal);
+	TK_AUTO(tk_stmt_cleanup) struct tk_stmt stmt = {0};
+	bool row = false;
+	enum tk_rc rc = tk_stmt_prepare(held->db, "SELECT epoch FROM line WHERE site = ?1 AND domain = ?2", &stmt, err);
+
+	*epoch = 0;
+	if (rc)
+		return rc;
+	tk_stmt_bind_text(&stmt, 1, site);
+	tk_stmt_bind_blob(&stmt, 2, domain->b, sizeof(domain->b));
+	if (!(rc = tk_stmt_step(&stmt, &row, err)) && row)
+		*epoch = (uint64_t)tk_stmt_int64(&stmt, 0);
+	return rc;
 }

@@ -8,7 +8,7 @@
 #include "engine/base/fault.h"
 #include "engine/crypto/hash.h"
 #include "engine/job/backup_core.h"
-#include "engine/job/site_mend.h"
+#include "engine/job/site_line.h"
 
 #define NS_PER_MS 1000000LL
 /* Local facts that nothing names any more are swept now and then: marking them all costs a look at every large file. */
@@ -245,14 +245,21 @@ run_all(struct tk_backup *run, struct tk_err *err)
 	return tk_run_step(run, "spool-cleaned", err);
 }
 
+static struct tk_site_mend
+mending(struct tk_backup *run, size_t site, const bool *open)
+{
+	const struct tk_backup_opts *opts = run->opts;
+
+	return (struct tk_site_mend){.sites = opts->sites, .site_count = opts->site_count, .open = open, .behind = site, .domain = &opts->domain,
+				     .genesis = opts->genesis, .journal = run->journal, .spool = run->spool, .stock = run->stock,
+				     .cancel = opts->cancel, .log = opts->log};
+}
+
 static void
 mend_site(struct tk_backup *run, size_t behind, const bool *open)
 {
-	const struct tk_backup_opts *opts = run->opts;
-	const struct tk_site_mend mend = {.sites = opts->sites, .site_count = opts->site_count, .open = open, .behind = behind, .domain = &opts->domain,
-					  .genesis = opts->genesis, .journal = run->journal, .spool = run->spool, .stock = run->stock,
-					  .cancel = opts->cancel, .log = opts->log};
-	const char *name = opts->sites[behind].name;
+	const struct tk_site_mend mend = mending(run, behind, open);
+	const char *name = mend.sites[behind].name;
 	struct tk_err *failure = &run->result->sites[behind].failure;
 	size_t complete;
 	struct tk_err err;
@@ -262,25 +269,52 @@ mend_site(struct tk_backup *run, size_t behind, const bool *open)
 	else
 		(void)tk_err_set(failure, TK_EBEHIND, "its vault was set back and promises nothing; it was given what %zu of the other sites hold: "
 				 "let it in, where the vault is, with `twinkeep site readmit %s`", complete, name);
-	tk_log_event(opts->log, TK_LOG_INFO, "mend", "site=%s result=\"%s\"", name, failure->text);
+	tk_log_event(mend.log, TK_LOG_INFO, "mend", "site=%s result=\"%s\"", name, failure->text);
 }
 
-/* A site that was set back gets what the others hold with every run, so that an operator finds it ready to be let in. */
+/* Once an epoch, and again until it went well: sites that were asked while one was away do not tell what that one holds. */
 static void
-mend_sites(struct tk_backup *run)
+give_line(struct tk_backup *run, size_t site, const bool *open, bool all_open)
+{
+	struct tk_site_line line = {.mend = mending(run, site, open), .fetch = run->fetch, .end = run->verdict.epoch.parent};
+	const char *name = line.mend.sites[site].name;
+	uint64_t known = 0;
+	size_t given = 0;
+	bool whole = false;
+	struct tk_err err;
+	enum tk_rc rc = tk_journal_get_line(run->journal, name, &run->opts->domain, &known, &err);
+
+	if (!rc && known == run->verdict.epoch.epoch)
+		return;
+	if (!rc)
+		rc = tk_site_line(&line, &given, &whole, &err);
+	if (!rc && whole && all_open)
+		rc = tk_journal_set_line(run->journal, name, &run->opts->domain, run->verdict.epoch.epoch, &err);
+	if (rc || given > 0)
+		tk_log_event(line.mend.log, rc ? TK_LOG_WARN : TK_LOG_INFO, "line", "site=%s given=%zu reason=\"%s\"", name, given, rc ? err.text : "");
+}
+
+/* A site that was set back gets what the others hold with every run, so that an operator finds it ready to be let in; one that came late to the present epoch gets
+ * the points before it. */
+static void
+mend_sites(struct tk_backup *run, bool stored)
 {
 	size_t count = run->opts->site_count;
-	bool *open = calloc(count + 1, sizeof(*open));
+	bool *open = calloc(count + 1, sizeof(*open)), all_open = count == run->opts->voters.count;
 
 	for (size_t i = 0; open && i < count; i++) {
 		struct tk_site_report report;
 
 		tk_sites_report(run->sites, i, &report);
 		open[i] = report.phase == TK_SITE_OPEN;
+		all_open &= open[i];
 	}
-	for (size_t i = 0; open && i < count; i++)
+	for (size_t i = 0; open && i < count; i++) {
 		if (run->result->sites[i].failure.rc == TK_EBEHIND)
 			mend_site(run, i, open);
+		else if (stored && open[i] && run->verdict.epoch.parent.epoch > 0)
+			give_line(run, i, open, all_open);
+	}
 	free(open);
 }
 
@@ -305,7 +339,7 @@ run_once(const struct tk_backup_opts *opts, struct tk_backup_result *result, boo
 		tk_run_take_reports(&run);
 	}
 	if (run.sites && !run.opts->dry_run && rc != TK_EFENCED && rc != TK_ECANCELLED)
-		mend_sites(&run);
+		mend_sites(&run, rc == TK_OK);
 	*damaged = rc == TK_ECORRUPT && run.has_current && result->point.epoch == 0;
 	run_close(&run);
 	return rc;

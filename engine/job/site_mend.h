@@ -14,7 +14,7 @@ struct tk_site_mend {
 	const struct tk_site *sites;          /* all borrowed */
 	size_t site_count;
 	const bool *open;                     /* of the sites: in reach, and not behind */
-	size_t behind;                        /* which is brought what they hold */
+	size_t behind;                        /* the site that is brought what they hold */
 	const struct tk_id *domain;
 	const struct tk_buf *genesis;
 	struct tk_journal *journal;

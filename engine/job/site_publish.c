@@ -196,9 +196,9 @@ take_receipt(struct tk_site_publish *request, const struct tk_head *at, const st
 	return tk_journal_add_receipt(request->journal, request->domain, at, name, &number, receipt.time_ns, record->data, record->len_bytes, err);
 }
 
-enum tk_rc
-tk_site_publish(struct tk_site_publish *request, const struct tk_head *at, const void *record, size_t len_bytes, struct tk_buf *receipt,
-		struct tk_site_receipt *out, struct tk_err *err)
+/* Until the site has what the point needs. */
+static enum tk_rc
+publish(struct tk_site_publish *request, const void *record, size_t len_bytes, struct tk_buf *receipt, struct tk_err *err)
 {
 	enum tk_rc rc = request->store->ops->flush(request->store, err);
 
@@ -208,10 +208,27 @@ tk_site_publish(struct tk_site_publish *request, const struct tk_head *at, const
 		tk_buf_clear(receipt);
 		rc = request->store->ops->publish(request->store, record, len_bytes, receipt, &missing, err);
 		if (!rc)
-			return take_receipt(request, at, receipt, out, err);
+			return TK_OK;
 		if (rc == TK_EMISSING && round < ROUNDS_MAX && missing.count > 0)
 			rc = send_missing(request, &missing, err);
 		tk_pack_names_release(&missing);
 	}
 	return rc;
+}
+
+enum tk_rc
+tk_site_publish(struct tk_site_publish *request, const struct tk_head *at, const void *record, size_t len_bytes, struct tk_buf *receipt,
+		struct tk_site_receipt *out, struct tk_err *err)
+{
+	enum tk_rc rc = publish(request, record, len_bytes, receipt, err);
+
+	return rc ? rc : take_receipt(request, at, receipt, out, err);
+}
+
+enum tk_rc
+tk_site_store(struct tk_site_publish *request, const void *record, size_t len_bytes, struct tk_err *err)
+{
+	TK_AUTO(tk_buf_release) struct tk_buf receipt = {0};
+
+	return publish(request, record, len_bytes, &receipt, err);
 }

@@ -38,5 +38,8 @@ TK_MUST_CHECK enum tk_rc tk_site_send_pack(struct tk_site_publish *request, cons
  * TK_EMISSING: a pack is nowhere to be had. */
 TK_MUST_CHECK enum tk_rc tk_site_publish(struct tk_site_publish *request, const struct tk_head *at, const void *record, size_t len_bytes,
 					 struct tk_buf *receipt, struct tk_site_receipt *out, struct tk_err *err);
+/* The same for a point of an epoch that the site has seen end, whose receipt counts for nothing and goes nowhere. TK_EFENCED: the point is not the parent of one
+ * that the site holds. */
+TK_MUST_CHECK enum tk_rc tk_site_store(struct tk_site_publish *request, const void *record, size_t len_bytes, struct tk_err *err);
 
 #endif

@@ -1,3 +1,4 @@
+#include <stdlib.h>
 #include <string.h>
 
 #include "engine/base/clock.h"
@@ -121,16 +122,53 @@ check_writer(const struct tk_point *point, const struct tk_grant *grant, struct 
 	return TK_OK;
 }
 
-/* A vault that is behind takes in what it missed, of older epochs too: the receipt that it withholds would say which epoch it has promised by then. */
+/* *named: a later point that is here names this one as its parent. The parent's digest stands under the signature of a writer whose grant was checked, or was itself
+ * named so, and vouches for every byte. */
 static enum tk_rc
-check_epoch(struct tk_vault *vault, const struct tk_vdomain *domain, const struct tk_point *point, struct tk_err *err)
+is_named(struct tk_vault *vault, const struct tk_point *point, bool *named, struct tk_err *err)
 {
+	struct tk_point_row *rows = NULL;
+	size_t count = 0;
+	enum tk_rc rc = tk_vindex_points(vault->index, &point->domain, &rows, &count, err);
+
+	*named = false;
+	for (size_t i = 0; i < count && !rc && !*named; i++) {
+		TK_AUTO(tk_point_release) struct tk_point later = {0};
+		char name[TK_POINT_FILE_NAME_MAX];
+
+		if (rows[i].at.epoch < point->at.epoch || rows[i].at.sequence <= point->at.sequence)
+			continue;
+		tk_point_file_name(&rows[i].at, name);
+		/* One that cannot be read vouches for nothing. */
+		if (tk_vread_point(vault, &point->domain, name, &later, NULL, NULL) == TK_OK)
+			*named = memcmp(&later.parent, &point->at.point, sizeof(later.parent)) == 0;
+	}
+	free(rows);
+	return rc;
+}
+
+/* A point of an epoch that is over. A vault that is behind takes in what it missed; any takes the ancestors of what it holds (*named). Neither moves the head or
+ * what is promised, and the receipt says which epoch is promised by then, so that it counts for nothing. */
+static enum tk_rc
+check_ended(struct tk_vault *vault, const struct tk_vdomain *domain, const struct tk_point *point, bool *named, struct tk_err *err)
+{
+	enum tk_rc rc = tk_vault_is_behind(vault) ? TK_OK : is_named(vault, point, named, err);
+
+	if (rc || *named || tk_vault_is_behind(vault))
+		return rc;
+	return tk_err_set(err, TK_EFENCED, "epoch %llu is over: this site has promised epoch %llu", (unsigned long long)point->at.epoch,
+			  (unsigned long long)domain->promised_epoch);
+}
+
+static enum tk_rc
+check_epoch(struct tk_vault *vault, const struct tk_vdomain *domain, const struct tk_point *point, bool *named, struct tk_err *err)
+{
+	*named = false;
 	/* File names and the index hold no more; neither does any writer ever come there. */
 	if (point->at.epoch == 0 || point->at.epoch > UINT32_MAX || point->at.sequence == 0 || point->at.sequence > INT64_MAX)
 		return tk_err_set(err, TK_EINVAL, "epoch or sequence is out of range");
-	if (point->at.epoch < domain->promised_epoch && !tk_vault_is_behind(vault))
-		return tk_err_set(err, TK_EFENCED, "epoch %llu is over: this site has promised epoch %llu", (unsigned long long)point->at.epoch,
-			(unsigned long long)domain->promised_epoch);
+	if (point->at.epoch < domain->promised_epoch)
+		return check_ended(vault, domain, point, named, err);
 	if (point->at.epoch == domain->promised_epoch && memcmp(point->grant.b, domain->promised_grant.b, sizeof(point->grant.b)) != 0)
 		return tk_err_set(err, TK_EFENCED, "epoch %llu is promised to another grant", (unsigned long long)point->at.epoch);
 	return TK_OK;
@@ -294,12 +332,14 @@ publish_new(struct tk_vault *vault, struct tk_vdomain *domain, const struct tk_p
 {
 	struct tk_bytes fresh = {0};
 	struct tk_grant grant;
-	enum tk_rc rc = check_epoch(vault, domain, point, err);
+	bool named;
+	enum tk_rc rc = check_epoch(vault, domain, point, &named, err);
 
 	memset(&grant, 0, sizeof(grant));
-	if (!rc)
+	/* Who is named needs no grant, which would come last: ancestors come the newest first. */
+	if (!rc && !named)
 		rc = find_grant(vault, domain, point, &grant, &fresh, err);
-	if (!rc)
+	if (!rc && !named)
 		rc = check_writer(point, &grant, err);
 	if (!rc)
 		rc = check_parent(vault, point, err);

@@ -96,7 +96,7 @@ err_has "site c does not hold the point"
 err_has "the vault of a new site is made by twinkeep site invite"
 [ ! -e "$T/vc" ] || fail "a backup made a vault"
 expect 0 twinkeep site invite c
-out_is "The vault of site c is made in $T/vc: points come with the next backup, older ones not always."
+out_is "The vault of site c is made in $T/vc: it is given what it lacks with the next backup."
 expect 0 twinkeep backup
 points=$(twinkeep list --json | grep -c '"epoch"')
 [ "$(twinkeep list --json --site c | grep -c '"epoch"')" = "$points" ] || fail "site c lacks points"

@@ -208,6 +208,70 @@ the_only_site_that_was_set_back_is_forced_in_and_the_next_run_stores_what_is_los
 	}
 }
 
+/* An empty vault under another key takes the place of site 2, and the source accepts it. */
+static void
+make_anew(struct job_box *box)
+{
+	struct tk_journal *journal = NULL;
+
+	job_close(box);
+	job_shell(box, "rm -r \"$4/s2\"");
+	assert_int_equal(tk_vault_create(box->sites[2].path, box->sites[2].name, NULL), TK_OK);
+	assert_int_equal(tk_journal_open(box->state, &journal, NULL), TK_OK);
+	assert_int_equal(tk_journal_forget_site(journal, box->sites[2].name, NULL), TK_OK);
+	tk_journal_cleanup(&journal);
+}
+
+static size_t
+points_at(struct job_box *box, size_t site)
+{
+	size_t count;
+
+	free(job_points(box, site, &count));
+	return count;
+}
+
+static void
+a_site_that_was_made_anew_is_given_the_points_of_older_epochs(void **state)
+{
+	struct job_box *box = *state;
+	struct dice dice = {6};
+	struct tk_store_point *points;
+	struct tk_head oldest;
+	char *listing = tree_list(box->tree, 1);
+	size_t count;
+
+	/* Three epochs, of which the last two begin with a home that knows nothing. */
+	box->receipts_wanted = 3;
+	job_backup_ok(box);
+	oldest = box->result.point;
+	for (uint64_t epoch = 2; epoch <= 3; epoch++) {
+		job_close(box);
+		job_shell(box, "rm -r \"$2\"");
+		for (int i = 0; i < 2; i++) {
+			tree_edit(box->tree, &dice, 4);
+			job_backup_ok(box);
+			assert_int_equal(box->result.point.epoch, epoch);
+		}
+	}
+	make_anew(box);
+	/* One of those that could tell is away: the run after that brings what is still lacking. */
+	atomic_store(&box->sites[0].plan.open_rc, TK_EUNREACH);
+	box->receipts_wanted = 2;
+	assert_int_equal(job_backup(box, NULL), TK_OK);
+	assert_true(box->result.sites[2].has_receipt);
+	assert_int_equal(points_at(box, 2), 6);
+	atomic_store(&box->sites[0].plan.open_rc, TK_OK);
+	box->receipts_wanted = 3;
+	job_backup_ok(box);
+	points = job_points(box, 2, &count);
+	assert_int_equal(count, 7);
+	assert_memory_equal(&points[0].at, &oldest, sizeof(oldest));
+	free(points);
+	job_check_point(box, &oldest, listing, 3);
+	free(listing);
+}
+
 int
 main(void)
 {
@@ -219,6 +283,7 @@ main(void)
 		cmocka_unit_test_setup_teardown(a_vote_of_a_site_that_was_set_back_since_does_not_count, three_sites, job_teardown),
 		cmocka_unit_test_setup_teardown(a_site_that_was_set_back_is_given_what_it_lacks_and_then_let_in, three_sites, job_teardown),
 		cmocka_unit_test_setup_teardown(the_only_site_that_was_set_back_is_forced_in_and_the_next_run_stores_what_is_lost_anew, one_site, job_teardown),
+		cmocka_unit_test_setup_teardown(a_site_that_was_made_anew_is_given_the_points_of_older_epochs, three_sites, job_teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

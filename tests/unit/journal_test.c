@@ -228,12 +228,19 @@ a_site_whose_vault_was_made_anew_is_pinned_again(void **state)
 	struct tk_buf mark = {0};
 	struct tk_id id = {"site"}, got_id;
 	uint8_t key[TK_KEY_BYTES] = {1}, got[TK_KEY_BYTES];
+	uint64_t line = 0;
 
 	assert_int_equal(tk_journal_forget_site(journal, "a", NULL), TK_ENOENT);
 	assert_int_equal(tk_journal_pin_site(journal, "a", &id, key, NULL), TK_OK);
 	assert_int_equal(tk_journal_pin_site(journal, "b", &id, key, NULL), TK_OK);
 	assert_int_equal(tk_journal_add_receipt(journal, &domain, &at, "a", &number, 1, "r", 1, NULL), TK_OK);
+	assert_int_equal(tk_journal_set_line(journal, "a", &domain, 2, NULL), TK_OK);
+	assert_int_equal(tk_journal_set_line(journal, "a", &domain, 3, NULL), TK_OK);
+	assert_int_equal(tk_journal_get_line(journal, "a", &domain, &line, NULL), TK_OK);
+	assert_int_equal(line, 3);
 	assert_int_equal(tk_journal_forget_site(journal, "a", NULL), TK_OK);
+	assert_int_equal(tk_journal_get_line(journal, "a", &domain, &line, NULL), TK_OK);
+	assert_int_equal(line, 0);
 	assert_int_equal(tk_journal_site_mark(journal, "a", &mark, NULL), TK_ENOENT);
 	key[0] = 2;
 	assert_int_equal(tk_journal_pin_site(journal, "a", &id, key, NULL), TK_OK);

@@ -308,6 +308,75 @@ a_damaged_vote_fences_everyone(void **state)
 	tk_buf_release(&record);
 }
 
+static struct tk_digest
+id_of(const struct tk_buf *record)
+{
+	struct tk_point point = {0};
+	struct tk_digest id;
+
+	assert_int_equal(tk_point_decode(record->data, record->len_bytes, &point, NULL), TK_OK);
+	id = point.at.point;
+	tk_point_release(&point);
+	return id;
+}
+
+/* Publishes a point of epoch 1 under the promise of epoch 2, which stays what it was. */
+static enum tk_rc
+publish_ended(struct vault_box *box, const struct tk_buf *record, const struct tk_digest *head)
+{
+	struct tk_store_state now;
+	struct tk_buf bytes = {0};
+	struct tk_receipt receipt;
+	enum tk_rc rc = publish(box, record, &bytes, NULL);
+
+	if (!rc) {
+		assert_int_equal(tk_receipt_decode(bytes.data, bytes.len_bytes, &receipt, NULL), TK_OK);
+		assert_int_equal(receipt.at.epoch, 1);
+		assert_int_equal(receipt.promised_epoch, 2);
+	}
+	assert_int_equal(tk_vault_state(box->vault, &box->domain, NULL, &now, NULL), TK_OK);
+	assert_int_equal(now.promised_epoch, 2);
+	assert_memory_equal(&now.head.point, head, sizeof(*head));
+	tk_buf_release(&bytes);
+	return rc;
+}
+
+/* A vault that was made anew begins with the epoch that it promised, and takes what lies before from there downwards. */
+static void
+ancestors_of_what_is_held_come_in_after_their_epoch_and_count_for_nothing(void **state)
+{
+	struct vault_box *box = *state;
+	struct tk_buf grant_record = {0}, first = {0}, second = {0}, rival = {0}, opens = {0};
+	struct tk_digest first_id, second_id, head;
+	struct tk_grant grant = {0};
+
+	make_grant(box, 2, NULL, &grant, &grant_record);
+	point_of_epoch(box, 1, 1, &box->grant_digest, NULL, NULL, NULL, &first);
+	first_id = id_of(&first);
+	point_of_epoch(box, 1, 2, &box->grant_digest, NULL, &first_id, NULL, &second);
+	point_of_epoch(box, 1, 2, &box->grant_digest, NULL, &first_id, NULL, &rival);
+	second_id = id_of(&second);
+	point_of_epoch(box, 2, 3, &grant.digest, &grant_record, &second_id, NULL, &opens);
+	head = id_of(&opens);
+	assert_int_equal(publish(box, &opens, NULL, NULL), TK_OK);
+
+	assert_int_equal(publish_ended(box, &first, &head), TK_EFENCED);
+	assert_int_equal(publish_ended(box, &rival, &head), TK_EFENCED);
+	assert_int_equal(publish_ended(box, &second, &head), TK_OK);
+	assert_int_equal(publish_ended(box, &rival, &head), TK_ECONFLICT);
+	assert_int_equal(publish_ended(box, &first, &head), TK_OK);
+	/* The same from its files alone. */
+	box_close(box);
+	box_shell(box, "rm \"$1\"/index.db*");
+	box_open(box);
+	assert_int_equal(publish_ended(box, &first, &head), TK_OK);
+	tk_buf_release(&grant_record);
+	tk_buf_release(&first);
+	tk_buf_release(&second);
+	tk_buf_release(&rival);
+	tk_buf_release(&opens);
+}
+
 #define IN_BOX(test) cmocka_unit_test_setup_teardown(test, box_setup, box_teardown)
 
 int
@@ -324,6 +393,7 @@ main(void)
 		IN_BOX(a_site_that_promised_nothing_knows_the_writer_from_the_genesis),
 		IN_BOX(a_new_writer_takes_over_with_its_own_key),
 		IN_BOX(a_damaged_vote_fences_everyone),
+		IN_BOX(ancestors_of_what_is_held_come_in_after_their_epoch_and_count_for_nothing),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -87,6 +87,7 @@ open_sites(struct tk_backup *run, struct tk_err *err)
 	rc = tk_epoch_settle(&epoch, &run->verdict, err);
 	run->result->possibly_fenced = run->verdict.possibly_fenced;
 	run->result->epoch_won = run->verdict.won_now && run->verdict.epoch.epoch > 1 ? run->verdict.epoch.epoch : 0;
+	run->result->sites_changed = run->verdict.sites_changed;
 	return rc;
 }
 

@@ -95,6 +95,7 @@ struct tk_backup_result {
 	bool ack_met, ack_safe, possibly_fenced;
 	bool rebuilt;                         /* the local state was lost and made anew from a site */
 	uint64_t epoch_won;                   /* a new epoch was won in this run; 0: no */
+	bool sites_changed;                   /* that is why, and not a lost journal */
 	struct tk_backup_site *sites;         /* owned; one for each of opts->sites */
 };
 void tk_backup_result_release(struct tk_backup_result *result);

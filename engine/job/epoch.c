@@ -82,6 +82,55 @@ no_site(const struct tk_epoch_opts *opts, struct tk_err *err)
 	return tk_err_set(err, TK_EUNREACH, "no site answers; nothing is stored");
 }
 
+/* Of the voters: each is open, or was set back and waits to be let in, which goes by the set; and the open ones can elect. */
+static bool
+can_elect_all(const struct tk_epoch_opts *opts)
+{
+	bool open[TK_SITE_SET_MAX] = {false};
+
+	if (opts->site_count != opts->voters->count || opts->site_count > TK_SITE_SET_MAX)
+		return false;
+	for (size_t i = 0; i < opts->site_count; i++) {
+		struct tk_site_report report;
+
+		tk_sites_report(opts->sites, i, &report);
+		open[i] = report.phase == TK_SITE_OPEN;
+		if (!open[i] && report.failure.rc != TK_EBEHIND)
+			return false;
+	}
+	return tk_voters_suffice(opts->voters, opts->handles, open, opts->site_count);
+}
+
+static bool
+same_set(const struct tk_site_set *a, const struct tk_site_set *b)
+{
+	bool same = a->count == b->count && a->least == b->least;
+
+	for (size_t i = 0; same && i < a->count; i++)
+		same = a->sites[i].counts == b->sites[i].counts && memcmp(&a->sites[i].id, &b->sites[i].id, sizeof(a->sites[i].id)) == 0 &&
+		       memcmp(a->sites[i].key, b->sites[i].key, sizeof(a->sites[i].key)) == 0;
+	return same;
+}
+
+/* The set in the epoch's opening is what the sites judge by: one that was set back is let in when enough of those were asked. A site that has come, gone or been made
+ * anew since is known to them with the next epoch only. */
+static enum tk_rc
+compare_set(const struct tk_epoch_opts *opts, struct tk_epoch_verdict *out, bool *elect_again, struct tk_err *err)
+{
+	const struct tk_epoch *epoch = &out->epoch;
+	struct tk_opening opening;
+	struct tk_site_set set;
+	enum tk_rc rc;
+
+	if (*elect_again || !epoch->opened || epoch->opening.len_bytes == 0 || !can_elect_all(opts))
+		return TK_OK;
+	if ((rc = tk_opening_decode(epoch->opening.data, epoch->opening.len_bytes, &opening, err)) ||
+	    (rc = tk_voters_set(opts->voters, opts->journal, &set, err)))
+		return rc;
+	*elect_again = out->sites_changed = !same_set(&opening.set, &set);
+	return TK_OK;
+}
+
 /* The journal's epoch stands, if no site says otherwise. */
 static enum tk_rc
 continue_epoch(const struct tk_epoch_opts *opts, struct tk_epoch_verdict *out, const struct past *past, bool *elect_again, struct tk_err *err)
@@ -117,7 +166,9 @@ continue_epoch(const struct tk_epoch_opts *opts, struct tk_epoch_verdict *out, c
 	}
 	out->possibly_fenced = !tk_voters_asked_enough(opts->voters, opts->handles, seen, opts->site_count);
 	free(seen);
-	return rc || open > 0 ? rc : no_site(opts, err);
+	if (rc || open == 0)
+		return rc ? rc : no_site(opts, err);
+	return compare_set(opts, out, elect_again, err);
 }
 
 /* The grant to ask votes for: epoch 1's at the very beginning, else a renewal signed by the writer. */

@@ -111,7 +111,7 @@ err_is "twinkeep: site c has its vault in $T/vc; it is used as it is, and needs 
 rm -rf "$T/home/state"
 expect 0 twinkeep backup
 [ ! -s "$T/err" ] || fail "standard error is not empty"
-out_has "This home had no journal of d: it won epoch 3."
+out_has "This home had no journal of d: it won epoch 4."
 
 # --- what is asked for and not there is told before anything comes back
 expect 1 twinkeep restore d --target "$T/some" --path "$T/data/file" --path "$T/data/nothing"

@@ -1,5 +1,5 @@
 #!/bin/sh
-# The disk of a directory site is replaced: what its new vault is given, of older epochs too.
+# The disk of a directory site is replaced: what its new vault is given, of older epochs too, and that it counts as the site when another one was set back.
 . "$(dirname "$0")/lib.sh"
 
 printf 'seven-otters-borrow-a-violet-canoe\n' >"$T/pass"
@@ -26,6 +26,7 @@ rm -r "$T/y"
 expect 0 twinkeep site invite y
 expect 0 twinkeep site readmit y
 run 0
+out_has 'The sites of data are not what they were: it won epoch 3'
 expect 0 twinkeep list data --site y --json
 json points >"$T/points"
 [ "$(grep -o '"sequence"' "$T/points" | wc -l)" = 5 ] || fail "y has not all five points"
@@ -34,4 +35,16 @@ json_is points_checked 5
 oldest=$(twinkeep list data --json | python3 -c 'import json, sys; print(min(json.load(sys.stdin)["points"], key=lambda p: p["sequence"])["point"])')
 expect 0 twinkeep restore "data@$oldest" --site y --strip --target "$T/restored"
 diff -r "$T/first" "$T/restored" || fail "the oldest point restores another tree from y"
+
+# --- then x is set back: y stands for itself among those that give x what it lacks
+cp -a "$T/x" "$T/x.old"
+run 0
+out_has 'epoch 3'
+rm -r "$T/x"
+mv "$T/x.old" "$T/x"
+run 4
+expect 0 twinkeep site readmit x
+run 0
+expect 0 twinkeep verify --data --site x --json
+json_is points_checked 8
 echo ok

@@ -11,6 +11,7 @@
 
 #include "cli/background.h"
 #include "cli/notify.h"
+#include "cli/vault_home.h"
 #include "engine/base/clock.h"
 #include "engine/fsio/openat.h"
 #include "engine/vault/vault.h"
@@ -209,7 +210,8 @@ daemon_begin(struct daemon *daemon, struct tk_err *err)
 	if (!rc)
 		rc = tk_site_home_tls(home, &daemon->tls, err);
 	if (!rc)
-		rc = tk_vault_open(daemon->config->daemon.vault, TK_VAULT_SERVE, &daemon->log, &daemon->vault, err);
+		rc = tk_vault_home_gone(daemon->config->daemon.vault, err,
+					tk_vault_open(daemon->config->daemon.vault, TK_VAULT_SERVE, &daemon->log, &daemon->vault, err));
 	if (!rc)
 		rc = start_server(daemon, err);
 	return rc ? rc : write_marks(daemon, err);

@@ -108,7 +108,8 @@ const struct tk_verb tk_verbs[] = {
 		"Fetches keys and configuration from a site, with nothing but the passphrase, asks every configured site for its latest point, and tells "
 		"how many confirm it. Then restore works, and the next backup goes on, in a new epoch.\n\n"
 		"On a home that is there, a copy of another or one that was rolled back, it makes this home the writer again: the old state is moved "
-		"aside, the configuration stays as it is.",
+		"aside, the configuration stays as it is.\n\n"
+		"In a drill, restore from the recovered home and nothing else: its first backup would take the epoch, and the home in production could not back up any more.",
 		BIT(SITE_URL) | BIT(EXPECT), BIT(SITE_URL), 0, 0, false, tk_verb_recover},
 	{"site list", "", "list the sites",
 		"Asks each site of the configuration, and shows whether it answers, whether it knows this source, the incarnation of its vault and the last "
@@ -116,11 +117,13 @@ const struct tk_verb tk_verbs[] = {
 	{"site invite", "NAME", "let a twinkeepd join as a site",
 		"Makes the key and the certificate of the site, and writes an invitation that holds them: for \"twinkeep site enrol\" on the site's machine. "
 		"Needs the passphrase. Send it over a safe channel, and delete it after use.\n\n"
-		"For a site in a directory (dir:) that was added to the configuration, it makes the vault there, and no invitation.",
-		BIT(OUTPUT), 0, 1, 1, false, tk_verb_site_invite},
+		"For a site in a directory (dir:) that was added to the configuration, it makes the vault there, and no invitation. One that "
+		"has given receipts had its vault there: its disk may not be mounted, and a new, empty vault is made with --force only.",
+		BIT(OUTPUT) | BIT(FORCE), 0, 1, 1, false, tk_verb_site_invite},
 	{"site enrol", "NAME INVITATION", "make a site from an invitation",
-		"Run on the site's machine: makes the home of a twinkeepd and its vault, or lets one more source into a home that is there.",
-		BIT(LISTEN) | BIT(VAULT), 0, 2, 2, false, tk_verb_site_enrol},
+		"Run on the site's machine: makes the home of a twinkeepd and its vault, or lets one more source into a home that is there.\n\n"
+		"When the disk of a vault was replaced and the home is kept, --force makes a new, empty vault in its place, for a site that the source then readmits.",
+		BIT(LISTEN) | BIT(VAULT) | BIT(FORCE), 0, 2, 2, false, tk_verb_site_enrol},
 	{"site revoke", "NAME", "take a node's rights at this site away",
 		"Run on the site's machine, with --home of its daemon. NAME is a source's name, or its id. A running daemon closes its sessions at once.", 0, 0, 1, 1,
 		false, tk_verb_site_revoke},
@@ -179,7 +182,7 @@ const struct tk_exit_status tk_exit_statuses[] = {
 	{4, "The point is stored, but the ack rule is not met: which site lacks it, and why, is said."},
 	{5, "Verification found damage."},
 	{6, "Fenced: another node writes this dataset now."},
-	{7, "No site could be reached."},
+	{7, "No site could be reached, or too few for a new epoch; nothing is stored."},
 	{8, "The passphrase or key is wrong."},
 	{9, "Another run of the dataset holds the lock."},
 	{10, "Two histories are open: name one with --history."},

@@ -25,6 +25,23 @@ tk_is_site_home(const char *home)
 	return snprintf(path, sizeof(path), "%s/%s", home, TK_SITE_CONFIG_FILE) < (int)sizeof(path) && access(path, F_OK) == 0;
 }
 
+bool
+tk_is_vault(const char *path)
+{
+	char file[PATH_MAX];
+
+	return snprintf(file, sizeof(file), "%s/VAULT", path) < (int)sizeof(file) && access(file, F_OK) == 0;
+}
+
+enum tk_rc
+tk_vault_home_gone(const char *path, struct tk_err *err, enum tk_rc rc)
+{
+	if (!rc || tk_is_vault(path))
+		return rc;
+	return tk_err_set(err, rc, "there is no vault in %s; if its disk is not mounted, mount it; if the disk is a new one, make an invitation at the source with "
+			  "`twinkeep site invite`, and the vault anew with `twinkeep site enrol --force` here", path);
+}
+
 static enum tk_rc
 check_vault_name(const char *path, const char *name, struct tk_err *err)
 {
@@ -45,8 +62,10 @@ tk_vault_home_find(const struct tk_cli *cli, const char *name, struct tk_vault_h
 	if (rc)
 		return rc;
 	if (tk_is_site_home(home)) {
-		if ((rc = tk_daemon_config(home, &where->config, err)) || (rc = check_vault_name(where->config->daemon.vault, name, err)))
+		if ((rc = tk_daemon_config(home, &where->config, err)))
 			return rc;
+		if ((rc = check_vault_name(where->config->daemon.vault, name, err)))
+			return tk_vault_home_gone(where->config->daemon.vault, err, rc);
 		where->vault = where->config->daemon.vault;
 		return TK_OK;
 	}

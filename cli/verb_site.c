@@ -4,6 +4,7 @@
 
 #include "cli/home.h"
 #include "cli/paths.h"
+#include "cli/vault_home.h"
 #include "cli/verbs.h"
 #include "engine/base/clock.h"
 #include "engine/base/hex.h"
@@ -25,11 +26,13 @@ struct listed_site {
 	struct tk_err why;
 };
 
-/* Of any dataset. */
-static int64_t
-last_receipt(const struct tk_home *home, struct tk_journal *journal, const char *site)
+/* Of any dataset; *last_ns: the newest, 0: none. */
+static size_t
+count_receipts(const struct tk_home *home, struct tk_journal *journal, const char *site, int64_t *last_ns)
 {
-	int64_t last_ns = 0;
+	size_t given = 0;
+
+	*last_ns = 0;
 
 	for (size_t i = 0; journal && i < home->cfg->dataset_count; i++) {
 		struct tk_journal_receipt *receipts = NULL;
@@ -39,12 +42,16 @@ last_receipt(const struct tk_home *home, struct tk_journal *journal, const char 
 		memcpy(domain.b, home->cfg->datasets[i].domain_id, sizeof(domain.b));
 		if (tk_journal_receipts(journal, &domain, &receipts, &count, NULL))
 			continue;
-		for (size_t k = 0; k < count; k++)
-			if (strcmp(receipts[k].site, site) == 0 && receipts[k].time_ns > last_ns)
-				last_ns = receipts[k].time_ns;
+		for (size_t k = 0; k < count; k++) {
+			if (strcmp(receipts[k].site, site) != 0)
+				continue;
+			given++;
+			if (receipts[k].time_ns > *last_ns)
+				*last_ns = receipts[k].time_ns;
+		}
 		free(receipts);
 	}
-	return last_ns;
+	return given;
 }
 
 static enum tk_rc
@@ -69,7 +76,7 @@ look_at_site(struct tk_home *home, struct tk_journal *journal, size_t index, str
 	enum tk_rc rc;
 
 	memset(out, 0, sizeof(*out));
-	out->last_receipt_ns = last_receipt(home, journal, conf->name);
+	(void)count_receipts(home, journal, conf->name, &out->last_receipt_ns);
 	rc = conf->enabled ? ask_site(home, index, &out->state, &out->why) : tk_err_set(&out->why, TK_ECONFIG, "it is not enabled in the configuration");
 	/* A vault that knows nothing of the dataset yet answers all the same. */
 	if (!rc)
@@ -190,19 +197,42 @@ make_invitation(struct tk_home *home, const char *name, const char *path, struct
 	return tk_invite_make_file(&request, path, err);
 }
 
+/* A site that gave receipts has a vault somewhere: what looks like a new disk may be one that is not mounted. */
+static enum tk_rc
+check_is_new(struct tk_home *home, const struct tk_config_site *site, struct tk_err *err)
+{
+	TK_AUTO(tk_journal_cleanup) struct tk_journal *journal = NULL;
+	int64_t last_ns;
+	size_t given;
+	enum tk_rc rc;
+
+	if (tk_cli_flag(home->cli, TK_OPT_FORCE) || tk_is_vault(site->url.path))
+		return TK_OK;
+	if ((rc = tk_home_unlock_machine(home, err)) || (rc = tk_journal_open(home->cfg->state_dir, &journal, err)))
+		return rc;
+	if ((given = count_receipts(home, journal, site->name, &last_ns)) == 0)
+		return TK_OK;
+	return tk_err_set(err, TK_EUSAGE, "site %s has given receipts for %zu point%s, and there is no vault in %s; if its disk is not mounted, mount it; --force makes "
+			  "a new, empty vault there", site->name, given, given == 1 ? "" : "s", site->url.path);
+}
+
 /* A directory needs no invitation, only a vault. No backup makes one by itself: what looks empty may be a disk that is not mounted. */
 static enum tk_rc
-make_vault(const struct tk_cli *cli, const struct tk_config_site *site, struct tk_err *err)
+make_vault(struct tk_home *home, const struct tk_config_site *site, struct tk_err *err)
 {
-	enum tk_rc rc = tk_vault_create(site->url.path, site->name, err);
+	struct tk_output *out = home->cli->out;
+	enum tk_rc rc = check_is_new(home, site, err);
 
+	if (rc)
+		return rc;
+	rc = tk_vault_create(site->url.path, site->name, err);
 	if (rc == TK_EEXIST && !err->sys_errno)
 		return tk_err_set(err, TK_EUSAGE, "site %s has its vault in %s; it is used as it is, and needs no invitation", site->name, site->url.path);
 	if (rc)
 		return tk_err_context(err, rc, "site %s", site->name);
-	tk_out_set(cli->out, "site", tk_json_text(site->name));
-	tk_out_set(cli->out, "vault", tk_json_text(site->url.path));
-	tk_out_text(cli->out, "The vault of site %s is made in %s: it is given what it lacks with the next backup.\n", site->name, site->url.path);
+	tk_out_set(out, "site", tk_json_text(site->name));
+	tk_out_set(out, "vault", tk_json_text(site->url.path));
+	tk_out_text(out, "The vault of site %s is made in %s: it is given what it lacks with the next backup.\n", site->name, site->url.path);
 	return TK_OK;
 }
 
@@ -216,7 +246,7 @@ invite(const struct tk_cli *cli, struct tk_home *home, struct tk_err *err)
 	if ((rc = tk_home_open(cli, home, err)) || (rc = tk_home_find_site(home, tk_cli_operand(cli, 0), &site, err)))
 		return rc;
 	if (site->url.kind == TK_SITE_DIR)
-		return make_vault(cli, site, err);
+		return make_vault(home, site, err);
 	if ((rc = output_path(cli, home, site->name, path, err)) || (rc = tk_home_unlock_passphrase(home, err)) ||
 	    (rc = make_invitation(home, site->name, path, err)))
 		return rc;

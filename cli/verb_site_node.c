@@ -102,6 +102,21 @@ make_site_home(const struct tk_cli *cli, const char *home, const struct tk_invit
 				   vault_option ? vault : NULL, err);
 }
 
+/* In the place of one that is lost with its disk; its sources are to be enrolled again, each by an invitation. */
+static enum tk_rc
+make_vault_anew(const struct tk_cli *cli, const char *path, const char *name, struct tk_err *err)
+{
+	enum tk_rc rc;
+
+	if (!tk_cli_flag(cli, TK_OPT_FORCE))
+		return tk_vault_home_gone(path, err, TK_ENOENT);
+	if ((rc = tk_vault_create(path, name, err)))
+		return rc;
+	tk_out_text(cli->out, "A new vault is made in %s; every other source needs a new invitation, too. At each source run, when twinkeepd runs again:\n"
+		    "  twinkeep site readmit %s\n", path, name);
+	return TK_OK;
+}
+
 /* One more source for a site that is there. */
 static enum tk_rc
 join_site_home(const struct tk_cli *cli, const char *home, const struct tk_invite *invite, struct tk_err *err)
@@ -112,6 +127,8 @@ join_site_home(const struct tk_cli *cli, const char *home, const struct tk_invit
 	if (tk_cli_flag(cli, TK_OPT_LISTEN) || tk_cli_flag(cli, TK_OPT_VAULT))
 		return tk_err_set(err, TK_EUSAGE, "%s is a site already: its addresses and its vault stand in %s", home, TK_SITE_CONFIG_FILE);
 	rc = tk_daemon_config(home, &config, err);
+	if (!rc && !tk_is_vault(config->daemon.vault))
+		rc = make_vault_anew(cli, config->daemon.vault, invite->site_name, err);
 	return rc ? rc : tk_site_home_add_source(home, config->daemon.vault, invite, err);
 }
 

@@ -268,7 +268,7 @@ mend_site(struct tk_backup *run, size_t behind, const bool *open)
 	if (tk_site_mend(&mend, &complete, &err))
 		(void)tk_err_set(failure, TK_EBEHIND, "its vault was set back and promises nothing, and could not be given what it lacks: %s", err.text);
 	else
-		(void)tk_err_set(failure, TK_EBEHIND, "its vault was set back and promises nothing; it was given what %zu of the other sites hold: "
+		(void)tk_err_set(failure, TK_EBEHIND, "its vault was set back and promises nothing; it was given what %zu of the other sites hold; "
 				 "let it in, where the vault is, with `twinkeep site readmit %s`", complete, name);
 	tk_log_event(mend.log, TK_LOG_INFO, "mend", "site=%s result=\"%s\"", name, failure->text);
 }

@@ -265,6 +265,17 @@ confirm_votes(const struct tk_epoch_opts *opts, bool *voted, size_t *votes, stru
 }
 
 static enum tk_rc
+too_few(const struct tk_epoch_opts *opts, size_t votes, const struct tk_err *why, struct tk_err *err)
+{
+	bool away = why->rc == TK_EUNREACH || why->rc == TK_ETIMEOUT;
+
+	return tk_err_set(err, why->rc == TK_EFENCED || why->rc == TK_ELOCKED ? why->rc : TK_EUNREACH,
+			  "this home has no journal of its own and needs a new epoch, for which %zu of %zu sites voted, too few: %s%s", votes, opts->voters->count,
+			  why->text, away && !strstr(why->text, "; ") ? "; bring the others into reach; one that is gone for good is made anew with `twinkeep site "
+			  "invite`, or taken out of the dataset's sites" : "");
+}
+
+static enum tk_rc
 collect_votes(const struct tk_epoch_opts *opts, struct tk_epoch *epoch, bool *voted, struct tk_head *heads, struct tk_err *err)
 {
 	struct tk_history_opts history = {.fetch = opts->fetch, .sites = opts->handles, .site_count = opts->site_count, .domain = opts->domain};
@@ -298,9 +309,7 @@ collect_votes(const struct tk_epoch_opts *opts, struct tk_epoch *epoch, bool *vo
 	if (rc)
 		return rc;
 	if (!tk_voters_suffice(opts->voters, opts->handles, voted, opts->site_count))
-		return tk_err_set(err, why.rc == TK_EFENCED || why.rc == TK_ELOCKED ? why.rc : TK_EUNREACH,
-				  "this home has no journal of its own and needs a new epoch, for which %zu of %zu sites voted, too few: %s", votes,
-				  opts->voters->count, why.text);
+		return too_few(opts, votes, &why, err);
 	history.voted = voted;
 	history.heads = heads;
 	if ((rc = tk_history_check(&history, &epoch->parent, err)))

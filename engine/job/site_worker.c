@@ -49,7 +49,7 @@ pin_site(struct tk_site_worker *worker, const struct tk_store_state *state, stru
 	if (rc == TK_ENOENT)
 		return tk_journal_pin_site(journal, name, &state->site_id, state->site_key, err);
 	if (!rc && (memcmp(&id, &state->site_id, sizeof(id)) != 0 || memcmp(key, state->site_key, sizeof(key)) != 0))
-		return tk_err_set(err, TK_EDENIED, "site %s signs with another key than before: if its vault was made anew, run `twinkeep site readmit %s`",
+		return tk_err_set(err, TK_EDENIED, "site %s signs with another key than before; if its vault was made anew, run `twinkeep site readmit %s`",
 				  name, name);
 	return rc;
 }

@@ -83,12 +83,22 @@ expect 0 "$lab" start "$T/lab" b
 expect 0 "$lab" start "$T/lab" remote
 expect 0 twinkeep backup
 
-# --- a vault made anew: the source accepts its key once enough others tell what the old one promised
+# --- a new disk in a daemon's place, whose home is kept: the vault is made anew there, by a word; the source accepts its key once enough others tell what the old one promised
 expect 0 "$lab" stop "$T/lab" b
-rm -rf "$b"
+rm -r "$b/vault"
+mkdir "$b/vault"
+gone="there is no vault in $b/vault; if its disk is not mounted, mount it"
+expect 1 twinkeepd --home "$b"
+err_has "$gone"
+readmit 1
+err_has "$gone"
+expect 1 twinkeep site rebuild b --home "$b"
+err_has "$gone"
 expect 0 twinkeep site invite b --output "$T/b.invite"
-port=$(sed -n 's|.*tk://127.0.0.1:\([0-9]*\).*|\1|p' "$TWINKEEP_HOME/twinkeep.conf" | sed -n 2p)
-expect 0 twinkeep site enrol b "$T/b.invite" --home "$b" --listen "127.0.0.1:$port"
+expect 1 twinkeep site enrol b "$T/b.invite" --home "$b"
+err_has "$gone"
+[ ! -e "$b/vault/VAULT" ] || fail "a vault was made where a disk may be missing"
+expect 0 twinkeep site enrol b "$T/b.invite" --home "$b" --force
 expect 0 "$lab" start "$T/lab" b
 expect 0 "$lab" kill "$T/lab" remote
 expect 4 twinkeep backup

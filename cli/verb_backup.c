@@ -439,7 +439,7 @@ tell_text(const struct run *run)
 	if (result->rewritten_bytes)
 		tk_out_text(out, "%s lay too scattered and were stored anew.\n", tk_format_size(result->rewritten_bytes, total));
 	if (result->epoch_won)
-		tk_out_text(out, result->sites_changed ? "The sites of %s are not what they were: it won epoch %llu, which names them.\n" :
+		tk_out_text(out, result->sites_changed ? "The sites of %s or their rule changed: it won epoch %llu, which says what they are.\n" :
 				 "This home had no journal of %s: it won epoch %llu.\n", run->dataset->name, (unsigned long long)result->epoch_won);
 }
 

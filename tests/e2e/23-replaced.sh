@@ -37,7 +37,7 @@ expect 4 twinkeep backup
 err_is "twinkeep: site y does not hold the point: site y signs with another key than before; if its vault was made anew, run \`twinkeep site readmit y\`"
 expect 0 twinkeep site readmit y
 run 0
-out_has 'The sites of data are not what they were: it won epoch 4'
+out_has 'The sites of data or their rule changed: it won epoch 4'
 expect 0 twinkeep list data --site y --json
 json points >"$T/points"
 [ "$(grep -o '"sequence"' "$T/points" | wc -l)" = 6 ] || fail "y has not all six points"

@@ -261,14 +261,21 @@ a_site_that_was_made_anew_is_given_the_points_of_older_epochs(void **state)
 	assert_int_equal(job_backup(box, NULL), TK_OK);
 	assert_true(box->result.sites[2].has_receipt);
 	assert_int_equal(points_at(box, 2), 6);
+	assert_int_equal(box->result.epoch_won, 0);
 	atomic_store(&box->sites[0].plan.open_rc, TK_OK);
 	box->receipts_wanted = 3;
 	job_backup_ok(box);
+	/* And with all of them there, the sites are told that the new one stands for the old. */
+	assert_true(box->result.sites_changed);
+	assert_int_equal(box->result.epoch_won, 4);
 	points = job_points(box, 2, &count);
 	assert_int_equal(count, 7);
 	assert_memory_equal(&points[0].at, &oldest, sizeof(oldest));
 	free(points);
 	job_check_point(box, &oldest, listing, 3);
+	job_backup_ok(box);
+	assert_int_equal(box->result.point.epoch, 4);
+	assert_false(box->result.sites_changed);
 	free(listing);
 }
 

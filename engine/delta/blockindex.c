@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define MAX_BLOCKS ((size_t)1 << 20)
+#define MAX_BLOCKS ((size_t)1 << 21)
 #define SLOT_BITS_MIN 6u
 #define SLOTS_PER_WORD_BITS 3u /* of the filter: two slots a block, so 16 bits a block */
 #define PROBES_MAX 64u

@@ -1,9 +1,9 @@
 /* blockindex.h -- where in an old file a block with a given rolling sum was.
  *
- * A hash table over the full blocks of all segments' facts, at most about a million of them: of a larger file a sample, chosen by the sum itself, so that the search comes upon the same
+ * A hash table over the full blocks of all segments' facts, at most about two million of them: of a larger file a sample, chosen by the sum itself, so that the search comes upon the same
  * choice at every place of the new file. Of blocks with the same sum the first is kept.
  *
- * Built by one thread; afterwards only read, by any number. Memory: 26 MiB for a million blocks; less for a small file. */
+ * Built by one thread; afterwards only read, by any number. Memory: 52 MiB for two million blocks, as 1 GiB of a dump has; less for a small file. */
 #ifndef TK_DELTA_BLOCKINDEX_H
 #define TK_DELTA_BLOCKINDEX_H
 
@@ -26,7 +26,7 @@ struct tk_blockindex {
 	size_t count;
 };
 
-/* For a file of block_count blocks. max_blocks: how many may be taken; 0: 2^20. On TK_OK the caller owns *out. Errors: TK_ENOMEM. */
+/* For a file of block_count blocks. max_blocks: how many may be taken; 0: 2^21. On TK_OK the caller owns *out. Errors: TK_ENOMEM. */
 TK_MUST_CHECK enum tk_rc tk_blockindex_new(uint64_t block_count, size_t max_blocks, struct tk_blockindex **out, struct tk_err *err);
 void tk_blockindex_cleanup(struct tk_blockindex **index);
 /* Takes the blocks of a segment, whose first block has the number first_block in the file. What no longer fits is left out. */

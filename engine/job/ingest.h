@@ -7,7 +7,7 @@
  * the segments (engine/delta/facts.h) stay behind in the local store, so that the next version's bytes are found among the old ones. Where there are no facts of a segment that was there before,
  * it is read twice if it changed: first to see whether it did. The threads live as long as the file is read.
  * Memory: 3.6 MiB a thread (a window and two lanes), the facts of its segment and of four old ones (0.7 MiB each with the usual blocks of 2 KiB), the extents of the segments in work; an index over
- * the old file's blocks, up to 18 MiB; an old file's gap and its index, up to 0.6 MiB a thread; with rolling signatures also three old ones a thread, 2 MiB each. With two threads and the packer's pool a run over new files stays below 80 MiB. */
+ * the old file's blocks, up to 52 MiB; an old file's gap and its index, up to 0.6 MiB a thread; with rolling signatures also three old ones a thread, 2 MiB each. With two threads and the packer's pool a run over new files stays below 80 MiB. */
 #ifndef TK_JOB_INGEST_H
 #define TK_JOB_INGEST_H
 

@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "cli/emptied.h"
 #include "engine/base/clock.h"
 #include "engine/base/hex.h"
 #include "engine/catalog/verified.h"
@@ -74,16 +75,20 @@ add_promised(struct looking *looking, struct tk_err *err)
 	return rc;
 }
 
+/* newest: what is told of the newest point; NULL: it is another one. */
 static enum tk_rc
-created_of(struct tk_reading *reading, size_t index, int64_t *start_ns, int64_t *end_ns, struct tk_err *err)
+created_of(struct tk_reading *reading, size_t index, struct tk_health *newest, int64_t *end_ns, struct tk_err *err)
 {
 	struct tk_opened_point opened;
 	enum tk_rc rc = tk_reading_open_index(reading, index, &opened, err);
 
 	/* A record that cannot be read is the business of verify; the site's clock will do here. */
 	*end_ns = rc ? reading->points[index].received_ns : opened.body.scan_end_ns;
-	if (start_ns)
-		*start_ns = rc ? *end_ns : opened.body.scan_start_ns;
+	if (newest) {
+		newest->scan_start_ns = rc ? *end_ns : opened.body.scan_start_ns;
+		newest->has_body = !rc;
+		newest->files = rc ? 0 : opened.body.files;
+	}
 	tk_opened_point_release(&opened);
 	return rc == TK_ENOMEM || rc == TK_EKEY ? rc : TK_OK;
 }
@@ -132,6 +137,36 @@ is_behind(struct tk_reading *reading, size_t site)
 	return tk_fetch_with_session(reading->fetch, site, call_state, &call, &err) == TK_OK && call.state.read_only;
 }
 
+/* A daemon that does not answer gives one of two errors; any other it has said itself. Of a directory that cannot be opened only some say that it is there. */
+static bool
+is_refusal(const struct tk_config_site *conf, enum tk_rc rc)
+{
+	if (conf->url.kind != TK_SITE_DIR)
+		return rc != TK_EUNREACH && rc != TK_ETIMEOUT;
+	return rc == TK_EDENIED || rc == TK_EKEY || rc == TK_ECONFLICT || rc == TK_EBEHIND || rc == TK_EUNSUPPORTED;
+}
+
+/* Sites that the configuration has disabled stay in sight. */
+static void
+add_disabled(struct looking *looking)
+{
+	struct tk_health *health = looking->health;
+	const struct tk_config_dataset *dataset = health->dataset;
+
+	for (size_t i = 0; i < dataset->sites.count; i++) {
+		const struct tk_config_site *conf = tk_config_site_find(looking->home->cfg, dataset->sites.items[i]);
+		struct tk_health_site *out;
+
+		if (!conf || conf->enabled)
+			continue;
+		out = &health->sites[health->site_count++];
+		out->name = conf->name;
+		out->is_local = conf->local;
+		out->disabled = true;
+		look_at_silent_site(looking, out);
+	}
+}
+
 static enum tk_rc
 look_at_site(struct looking *looking, size_t site, struct tk_err *err)
 {
@@ -147,6 +182,9 @@ look_at_site(struct looking *looking, size_t site, struct tk_err *err)
 	out->is_local = own->conf->local;
 	out->reachable = reading->answered[site];
 	if (!out->reachable) {
+		out->refused = is_refusal(own->conf, reading->why[site].rc);
+		out->knows_nothing = out->refused && reading->why[site].rc == TK_ENOENT;
+		(void)snprintf(out->why, sizeof(out->why), "%.*s", (int)sizeof(out->why) - 1, reading->why[site].text);
 		look_at_silent_site(looking, out);
 		return TK_OK;
 	}
@@ -173,32 +211,91 @@ look_at_sites(struct looking *looking, struct tk_err *err)
 	struct tk_reading *reading = &looking->reading;
 	enum tk_rc rc = TK_OK;
 
-	health->sites = calloc(reading->site_count + 1, sizeof(*health->sites));
+	health->sites = calloc(reading->site_count + health->dataset->sites.count + 1, sizeof(*health->sites));
 	if (!health->sites)
 		return tk_err_set(err, TK_ENOMEM, "no memory for the sites");
 	health->site_count = reading->site_count;
 	health->has_point = reading->point_count > 0;
 	if (health->has_point) {
 		health->newest = reading->points[reading->point_count - 1].at;
-		rc = created_of(reading, reading->point_count - 1, &health->scan_start_ns, &health->created_ns, err);
+		rc = created_of(reading, reading->point_count - 1, health, &health->created_ns, err);
 	}
 	for (size_t i = 0; i < reading->site_count && !rc; i++)
 		rc = look_at_site(looking, i, err);
+	if (!rc)
+		add_disabled(looking);
 	return rc;
 }
 
 /* ---- the ack rule ---- */
 
+/* A point of the list, and who is asked for it. */
+struct standing {
+	const struct looking *looking;
+	const struct tk_listed_point *point;
+};
+
+/* Is there a receipt of the site for the point? They are in order of points. */
+static bool
+has_receipt_for(const struct looking *looking, const struct tk_head *at, const char *site)
+{
+	size_t low = 0, high = looking->receipt_count;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+
+		if (tk_head_compare(&looking->receipts[middle].at, at) < 0)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	for (size_t i = low; i < looking->receipt_count && tk_head_compare(&looking->receipts[i].at, at) == 0; i++)
+		if (memcmp(&looking->receipts[i].at.point, &at->point, sizeof(at->point)) == 0 && strcmp(looking->receipts[i].site, site) == 0)
+			return true;
+	return false;
+}
+
+/* One that answers has what it lists; one that does not, what it gave receipts for. */
+static bool
+stands_by_point(void *ctx, const char *name)
+{
+	const struct standing *standing = ctx;
+	const struct looking *looking = standing->looking;
+
+	for (size_t i = 0; i < looking->reading.site_count; i++)
+		if (looking->reading.answered[i] && strcmp(looking->reading.sites[i].name, name) == 0)
+			return standing->point->held[i];
+	return has_receipt_for(looking, &standing->point->at, name);
+}
+
+/* Points before the newest, of which the ack rule's own alarm tells: a site that was made anew lacks what was before it. */
+static enum tk_rc
+alarm_thin(struct looking *looking, struct tk_err *err)
+{
+	struct tk_health *health = looking->health;
+	const struct tk_reading *reading = &looking->reading;
+	size_t thin = 0;
+	enum tk_rc rc = TK_OK;
+
+	for (size_t i = 0; i + 1 < reading->point_count && !rc; i++) {
+		struct standing standing = {looking, &reading->points[i]};
+		struct tk_ack_site *list;
+		size_t count;
+
+		rc = tk_home_ack_sites(looking->home, health->dataset, stands_by_point, &standing, &list, &count, err);
+		thin += !rc && !tk_ack_is_met(health->dataset->policy->ack, list, count);
+		free(list);
+	}
+	if (thin > 0)
+		add_alarm(health, TK_WARNING, "thin", "%zu earlier point%s of dataset %s %s held by fewer sites than its ack rule %s wants: twinkeep list shows which", thin,
+			  thin == 1 ? "" : "s", health->dataset->name, thin == 1 ? "is" : "are", tk_ack_rule_name(health->dataset->policy->ack));
+	return rc;
+}
+
 static bool
 has_receipt(const struct looking *looking, const char *site)
 {
-	for (size_t i = looking->receipt_count; i > 0; i--) {
-		const struct tk_journal_receipt *receipt = &looking->receipts[i - 1];
-
-		if (memcmp(&receipt->at.point, &looking->health->newest.point, sizeof(receipt->at.point)) == 0 && strcmp(receipt->site, site) == 0)
-			return true;
-	}
-	return false;
+	return has_receipt_for(looking, &looking->health->newest, site);
 }
 
 /* Does the site stand by the newest point? One that is silent now has it if its receipt says so. */
@@ -382,6 +479,20 @@ alarm_verify(struct tk_health *health, const struct tk_health_site *site, int64_
 }
 
 static void
+alarm_emptied(struct looking *looking, const struct tk_id *domain)
+{
+	struct tk_health *health = looking->health;
+	uint64_t before;
+
+	if (!health->has_body || health->files > 0)
+		return;
+	before = tk_emptied_files_before(looking->home, domain);
+	if (before > 0)
+		add_alarm(health, TK_CRITICAL, "emptied", "the newest point is empty, and an earlier one had %llu files: see whether the file system is mounted",
+			  (unsigned long long)before);
+}
+
+static void
 alarm_sites(struct tk_health *health)
 {
 	int64_t now_ns = tk_clock_wall_ns();
@@ -391,7 +502,14 @@ alarm_sites(struct tk_health *health)
 		const struct tk_health_site *site = &health->sites[i];
 
 		reachable += site->reachable;
-		if (!site->reachable)
+		if (site->disabled)
+			continue;
+		if (site->knows_nothing)
+			add_alarm(health, TK_WARNING, "refused", "site %s answers, and knows nothing of this dataset: a backup brings it there; if its vault was made anew, "
+				  "run twinkeep site readmit %s first", site->name, site->name);
+		else if (site->refused)
+			add_alarm(health, TK_CRITICAL, "refused", "site %s answers and refuses: %s", site->name, site->why);
+		else if (!site->reachable)
 			add_alarm(health, TK_WARNING, "unreachable", "site %s does not answer", site->name);
 		if (site->behind)
 			add_alarm(health, TK_WARNING, "set-back", "the vault of site %s is older than what it promised: run twinkeep backup, and then, where the vault is, "
@@ -499,6 +617,9 @@ look(struct looking *looking, struct tk_err *err)
 	read_history(looking, &domain);
 	health->spool_bytes = spool_bytes(looking->home, &domain);
 	alarm_point(health);
+	if ((rc = alarm_thin(looking, err)))
+		return rc;
+	alarm_emptied(looking, &domain);
 	alarm_sites(health);
 	alarm_rest(health, looking->home);
 	alarm_fenced(looking, &domain);

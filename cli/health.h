@@ -9,6 +9,10 @@ struct tk_health_site {
 	const char *name;                     /* borrowed from the configuration */
 	bool is_local;
 	bool reachable;
+	bool disabled;                        /* by the configuration: it was not asked, nothing else is set */
+	bool refused;                         /* not reachable since it answers and turns this home away, as `why` says */
+	bool knows_nothing;                   /* refused since it has nothing of the dataset: it is new, or was made anew */
+	char why[200];
 	bool behind;                          /* its vault was set back and promises nothing */
 	bool has_point;
 	struct tk_head last;                  /* the newest that it holds; of a silent site: by its last receipt */
@@ -24,7 +28,7 @@ struct tk_health_site {
 enum tk_severity { TK_WARNING, TK_CRITICAL };
 
 struct tk_alarm {
-	const char *kind;                     /* static: "no-point", "rpo", "ack", "lost-point", "unreachable", "set-back", "certificate", "verify", "backup", "spool", "fenced", "possibly-fenced", "clock", "journal", "no-keys" */
+	const char *kind;                     /* static: "no-point", "rpo", "ack", "lost-point", "unreachable", "set-back", "certificate", "verify", "backup", "spool", "fenced", "possibly-fenced", "clock", "journal", "no-keys", "emptied", "thin", "refused" */
 	enum tk_severity severity;
 	char text[320];
 };
@@ -35,6 +39,8 @@ struct tk_health {
 	bool has_point;
 	struct tk_head newest;
 	int64_t scan_start_ns, created_ns;
+	uint64_t files;                       /* of the newest point; meaningful with has_body */
+	bool has_body;
 	bool ack_met;
 	struct tk_health_site *sites;         /* owned */
 	size_t site_count;

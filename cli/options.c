@@ -55,7 +55,8 @@ const struct tk_verb tk_verbs[] = {
 		BIT(SITE_NEW) | BIT(DATASET_NEW) | BIT(POLICY) | BIT(SUITE), BIT(SITE_NEW) | BIT(DATASET_NEW), 0, 0, false, tk_verb_init},
 	{"backup", "[DATASET...]", "make a recovery point",
 		"One run for each dataset (default: all): finds what changed, seals it, ships it to every site at once, and ends when the policy's "
-		"ack rule is met. Meant for cron: it needs no passphrase.",
+		"ack rule is met. Meant for cron: it needs no passphrase.\n\n"
+		"A dataset that has become empty is warned of by each run until it is not, as is one with less than half the files of the point before, once; the point is made all the same.",
 		BIT(SITE) | BIT(DRY_RUN), 0, 0, -1, false, tk_verb_backup},
 	{"list", "[DATASET]", "list recovery points",
 		"Shows each point with its time, epoch, sequence, sizes, the sites that hold it, and when it was last found whole; also those of a dataset that was taken out of "
@@ -85,7 +86,8 @@ const struct tk_verb tk_verbs[] = {
 		"Checks at each site, with this home's keys: the points, their pages up to the signed digest, and that all they refer to is there; with "
 		"--data every blob that a point uses or brought is read too and its tag checked, which proves each byte to be the one that was sealed, with "
 		"--sample a share of them. Each damaged thing is named, with the files that need it: points and pages first, then data in the order of its packs. The rest is "
-		"still checked. The next backup reads all files and stores anew what of it is still here, so that its point is whole; older points stay as they are.\n\n"
+		"still checked. The next backup reads all files and stores anew what of it is still here, so that its point is whole; older points stay as they are at that site, and "
+		"restore takes them from the others. To heal a site, make its vault anew (site invite, site readmit).\n\n"
 		"Damage anywhere gives exit status 5. Without damage, a site that does not answer gives 7: what was not looked at is not known to be whole.",
 		BIT(SITE) | BIT(DATA) | BIT(SAMPLE) | BIT(HISTORY), 0, 0, 1, false, tk_verb_verify},
 	{"drill", "DATASET", "prove that a dataset can be restored",
@@ -97,10 +99,12 @@ const struct tk_verb tk_verbs[] = {
 		"4 says that a dataset is not protected: no point, the ack rule not met, or no point within the policy's rpo; 7 that no site of a dataset "
 		"answers; 6 that this home is fenced: another one writes the dataset, or the last backup was refused as such; 5 that damage was found at a site, "
 		"and no verification as thorough has found it mended. Of several the gravest counts: 6, 7, 4, 5. Other alarms are told, with their severity, and leave it 0: "
-		"critical are a last backup run that failed (until the rpo is over it leaves 0), a journal that cannot be opened and a certificate that "
-		"expired; warnings are a site that is silent or was set back, a certificate that ends within 30 days, a site that was not verified for 30 days or never "
+		"critical are a last backup run that failed (until the rpo is over it leaves 0), a journal that cannot be opened, a certificate that "
+		"expired, a site that answers and refuses, and a newest point that is empty while an earlier one was not; warnings are earlier points that fewer sites "
+		"hold than the ack rule wants, a site that is silent, was set back or knows nothing of the dataset yet, a certificate that ends within 30 days, a site that was not verified for 30 days or never "
 		"since its first receipt, a verification that failed otherwise, a full spool, and possibly-fenced. A newest point from the future (a clock was set) counts as none "
 		"within the rpo.\n\n"
+		"A site is reachable, UNREACHABLE, REFUSED (it answers, and turns this home away), SET BACK, or disabled (by the configuration; it raises no alarm of its own).\n\n"
 		"For a monitor: an exit status other than 0, or severity critical in --json, is critical; severity warning is a warning. The README has the three lines "
 		"that say so to Nagios.",
 		BIT(SITE), 0, 0, -1, false, tk_verb_status},

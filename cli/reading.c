@@ -92,6 +92,7 @@ take_answer(struct tk_reading *reading, const struct asking *asking, struct tk_e
 		/* With --json and a site down, the caller still sees which one. */
 		(void)tk_out_fail(reading->home->cli->out, &asking->why);
 		*why = asking->why;
+		reading->why[asking->site] = asking->why;
 		return TK_OK;
 	}
 	reading->answered[asking->site] = true;
@@ -108,7 +109,8 @@ list_sites(struct tk_reading *reading, struct tk_err *why, struct tk_err *err)
 	enum tk_rc rc = TK_OK;
 
 	reading->answered = calloc(reading->site_count, sizeof(*reading->answered));
-	if (!all || !reading->answered) {
+	reading->why = calloc(reading->site_count, sizeof(*reading->why));
+	if (!all || !reading->answered || !reading->why) {
 		free(all);
 		return tk_err_set(err, TK_ENOMEM, "no memory for the sites");
 	}
@@ -165,6 +167,7 @@ tk_reading_release(struct tk_reading *reading)
 		free(reading->points[i].held);
 	free(reading->points);
 	free(reading->answered);
+	free(reading->why);
 	tk_fetch_cleanup(&reading->fetch);
 	tk_packtab_cleanup(&reading->packs);
 	free(reading->sites);

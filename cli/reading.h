@@ -26,6 +26,7 @@ struct tk_reading {
 	struct tk_listed_point *points;       /* owned; in order of (epoch, sequence) */
 	size_t point_count;
 	bool *answered;                       /* owned; site i did; NULL until the sites were asked */
+	struct tk_err *why;                   /* owned; of a site that did not: why not */
 	size_t sites_answered;
 };
 

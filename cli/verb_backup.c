@@ -3,6 +3,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "cli/emptied.h"
 #include "cli/home.h"
 #include "cli/priority.h"
 #include "cli/reading.h"
@@ -475,17 +476,30 @@ note_run(const struct run *run, const struct tk_id *domain, int64_t start_ns, in
 	tk_home_note_run(run->home, domain, &row);
 }
 
-/* Nothing left of what was there: more often a file system that is not mounted than a wish. The points before stand. */
+/* Nothing left of what was there, or little: more often a file system that is not mounted, or an accident, than a wish. It is said with every run as long as the dataset is
+ * empty. The points before stand. */
 static void
-warn_emptied(struct run *run)
+warn_lost(struct run *run, const struct tk_id *domain)
 {
 	const struct tk_scan_stats *scan = &run->result.scan;
+	uint64_t before = scan->files + scan->files_removed - (scan->files_new < scan->files ? scan->files_new : scan->files);
+	struct tk_output *out = run->home->cli->out;
 
-	if (scan->files > 0 || scan->files_removed == 0)
+	if (scan->files > 0 && scan->files < (before + 1) / 2) {
+		tk_out_warn(out, TK_ENOENT, "dataset %s has %llu files, and had %llu in the point before: see whether they are gone for good; the earlier points stand",
+			    run->dataset->name, (unsigned long long)scan->files, (unsigned long long)before);
+		add_error(run, "shrunk", run->dataset->paths.items[0], "less than half is left of what the point before had");
 		return;
-	tk_out_warn(run->home->cli->out, TK_ENOENT, "dataset %s is empty, and had %llu files in the point before: see whether its file system is mounted; the earlier points stand",
-		    run->dataset->name, (unsigned long long)scan->files_removed);
-	add_error(run, "emptied", run->dataset->paths.items[0], "nothing is left of what the point before had");
+	}
+	if (scan->files > 0)
+		return;
+	if (before == 0)
+		before = tk_emptied_files_before(run->home, domain);
+	if (before == 0)
+		return;
+	tk_out_warn(out, TK_ENOENT, "dataset %s is empty, and had %llu files in the last point that was not: see whether its file system is mounted; the earlier points stand",
+		    run->dataset->name, (unsigned long long)before);
+	add_error(run, "emptied", run->dataset->paths.items[0], "nothing is left of what an earlier point had");
 }
 
 static int
@@ -517,7 +531,7 @@ backup_one(struct tk_home *home, const char *name, json_t *docs)
 	if (!rc && run.result.possibly_fenced)
 		warn_unasked(&run);
 	if (!rc) {
-		warn_emptied(&run);
+		warn_lost(&run, &domain);
 		tell_text(&run);
 	}
 	status = status_of(&run, rc, &err);

@@ -21,6 +21,18 @@ run_json(const struct tk_run_row *run)
 			 run->site[0] ? tk_json_text(run->site) : json_null(), "text", tk_json_text(run->text));
 }
 
+static const char *
+state_name(const struct tk_health_site *site)
+{
+	if (site->disabled)
+		return "disabled";
+	if (site->refused)
+		return "refused";
+	if (site->behind)
+		return "set-back";
+	return site->reachable ? "reachable" : "unreachable";
+}
+
 static json_t *
 site_json(const struct tk_health_site *site)
 {
@@ -30,6 +42,7 @@ site_json(const struct tk_health_site *site)
 	SET("site", tk_json_text(site->name));
 	SET("local", json_boolean(site->is_local));
 	SET("reachable", json_boolean(site->reachable));
+	SET("state", json_string(state_name(site)));
 	SET("set_back", json_boolean(site->behind));
 	SET("point", site->has_point ? tk_json_digest(&site->last.point) : json_null());
 	SET("sequence", site->has_point ? json_integer((json_int_t)site->last.sequence) : json_null());
@@ -92,13 +105,25 @@ age(int64_t then_ns, char dst[TK_FORMAT_MAX])
 	return then_ns ? tk_format_duration(age_ns(then_ns) / 1000000, dst) : "never";
 }
 
+static const char *
+state_text(const struct tk_health_site *site)
+{
+	if (site->disabled)
+		return "disabled";
+	if (site->refused)
+		return "REFUSED";
+	if (site->behind)
+		return "SET BACK";
+	return site->reachable ? "reachable" : "UNREACHABLE";
+}
+
 static void
 tell_site(struct tk_table *table, const struct tk_health *health, const struct tk_health_site *site)
 {
 	char when[TK_FORMAT_MAX], lag[TK_FORMAT_MAX];
 
 	tk_table_cell(table, "  %s", site->name);
-	tk_table_cell(table, "%s", site->behind ? "SET BACK" : site->reachable ? "reachable" : "UNREACHABLE");
+	tk_table_cell(table, "%s", state_text(site));
 	tk_table_cell(table, "%s", site->has_point ? tk_format_time(site->created_ns, when) : "-");
 	if (site->has_point)
 		tk_table_cell(table, "%llu", (unsigned long long)site->last.sequence);

@@ -135,11 +135,31 @@ note_damage(struct verifying *verifying, const struct tk_damage *damage)
 		tk_out_warn(verifying->home->cli->out, err.rc, "%s: the next backup is not told of the damage: %s", verifying->dataset->name, err.text);
 }
 
+/* Has a backup dealt with all the damage that is listed, so that the next one has no more to do about it? */
+static bool
+was_stored_anew(const struct verifying *verifying, const struct tk_verify_result *result)
+{
+	struct tk_damaged known = {0};
+	struct tk_err err;
+	size_t settled = 0, packs = 0;
+
+	if (!tk_damaged_read(verifying->home->cfg->state_dir, &verifying->reading.domain, &known, &err)) {
+		for (size_t i = 0; i < result->damaged_count; i++) {
+			packs += !result->damaged[i].is_point;
+			for (size_t k = 0; k < known.count && !result->damaged[i].is_point; k++)
+				settled += known.rows[k].settled && memcmp(&known.rows[k].name, &result->damaged[i].pack, sizeof(known.rows[k].name)) == 0;
+		}
+		tk_damaged_release(&known);
+	}
+	return packs > 0 && settled == packs;
+}
+
 static void
 take_result(struct verifying *verifying, const char *site, const struct tk_verify_result *result)
 {
 	struct tk_output *out = verifying->home->cli->out;
 	char size[TK_FORMAT_MAX];
+	bool stored_anew = was_stored_anew(verifying, result);
 
 	verifying->points_checked += result->points_checked;
 	verifying->blobs_checked += result->blobs_checked;
@@ -154,7 +174,10 @@ take_result(struct verifying *verifying, const char *site, const struct tk_verif
 	if (result->checked_bytes > 0)
 		tk_out_text(out, ", %s of data", tk_format_size(result->checked_bytes, size));
 	if (result->damaged_total > 0)
-		tk_out_text(out, ": %llu DAMAGED; the next backup stores anew what of it is still here\n", (unsigned long long)result->damaged_total);
+		tk_out_text(out, ": %llu DAMAGED; %s\n", (unsigned long long)result->damaged_total,
+			    stored_anew ? "a backup since has stored anew what of it was still here; the points before stay damaged at this site, and restore takes them from the sites "
+			    "that are whole; to heal it, make its vault anew (twinkeep site invite, then site readmit)" :
+			    "the next backup stores anew what of it is still here");
 	else
 		tk_out_text(out, ": whole\n");
 }

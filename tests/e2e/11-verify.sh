@@ -140,6 +140,9 @@ expect 0 twinkeep restore data --home "$T/home1" --target "$T/back1" --strip
 diff -r "$T/src" "$T/back1" || fail "the point after the damage is another tree"
 expect 0 twinkeep backup --home "$T/home1" --json
 json_is read_bytes 0
+# Then there is nothing more to wait for: the points before are damaged, and stay so.
+expect 5 twinkeep verify --home "$T/home1"
+out_has "the points before stay damaged at this site"
 
 # --- silence is not health
 mv "$T/two" "$T/two.off"

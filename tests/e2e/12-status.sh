@@ -102,6 +102,29 @@ expect 4 twinkeep status --json
 alarms_are "ack lost-point"
 mv "$T/receipt" "$receipt"
 
+# --- an earlier point that fewer sites hold than the ack rule wants
+receipt=$(find "$T/two" -path '*/receipts/*' -name '*-0000000000000001-*')
+mv "$receipt" "$T/receipt"
+expect 0 twinkeep status --json
+alarms_are thin
+json_is datasets.0.alarms.0.severity warning
+expect 0 twinkeep status
+out_has "1 earlier point of dataset data is held by fewer sites than its ack rule all-local wants"
+mv "$T/receipt" "$receipt"
+expect 0 twinkeep status --json
+alarms_are ""
+
+# --- a site that is not enabled stays in sight
+cp "$T/home/twinkeep.conf" "$T/conf"
+sed -i '/^site "\{0,1\}two/a enabled = false' "$T/home/twinkeep.conf"
+expect 0 twinkeep status --json
+json_is datasets.0.sites.1.state disabled
+json_is datasets.0.sites.1.reachable false
+alarms_are ""
+expect 0 twinkeep status
+grep -q '^  two  *disabled ' "$T/out" || fail "the site that is disabled is not in the table"
+mv "$T/conf" "$T/home/twinkeep.conf"
+
 # --- a site that is set back: the run brings it the point, and it does not count until it is let in
 cp -a "$T/two" "$T/two.old"
 echo c >"$T/src/c"
@@ -247,5 +270,27 @@ expect 0 twinkeep init --home "$T/home2" --site one="dir:$T/three" --dataset mnt
 expect 0 twinkeep backup --home "$T/home2"
 rm "$T/mnt/a"
 expect 0 twinkeep backup --home "$T/home2"
-err_has "dataset mnt is empty, and had 1 files in the point before"
+err_has "dataset mnt is empty, and had 1 files in the last point that was not"
+expect 0 twinkeep backup --home "$T/home2" -q
+err_has "dataset mnt is empty, and had 1 files in the last point that was not"
+expect 0 twinkeep status --home "$T/home2" --json
+alarms_are emptied
+json_is datasets.0.alarms.0.severity critical
+for i in 1 2 3 4 5; do
+	echo "$i" >"$T/mnt/$i"
+done
+expect 0 twinkeep backup --home "$T/home2"
+[ ! -s "$T/err" ] || fail "a dataset that is not empty any more is told to be"
+expect 0 twinkeep status --home "$T/home2" --json
+alarms_are ""
+# --- so is one that lost more than half, but not files under new names
+mv "$T/mnt/1" "$T/mnt/6"
+mv "$T/mnt/2" "$T/mnt/7"
+mv "$T/mnt/3" "$T/mnt/8"
+rm "$T/mnt/4" "$T/mnt/5"
+expect 0 twinkeep backup --home "$T/home2"
+[ ! -s "$T/err" ] || fail "files under new names are told to be lost"
+rm "$T/mnt/6" "$T/mnt/7"
+expect 0 twinkeep backup --home "$T/home2" -q
+err_has "dataset mnt has 1 files, and had 3 in the point before"
 echo ok

@@ -91,6 +91,9 @@ sleep 0.5
 expect 0 twinkeep site list --json
 json_is sites.1.reachable true
 json_is sites.1.enrolled false
+twinkeep status --json >"$T/out" 2>"$T/err" || :
+json_is datasets.0.sites.1.state refused
+json datasets.0.alarms | grep -q 'site b answers and refuses: .*not registered' || fail "status does not say that b refuses"
 expect 0 twinkeep site invite b --output "$T/b.invite"
 [ "$(stat -c %a "$T/b.invite")" = 600 ] || fail "the invitation is open to others"
 expect 1 twinkeep site invite b --output "$T/b.invite"
@@ -119,6 +122,9 @@ expect 0 twinkeep site enrol b "$T/b2.invite" --home "$T/lab/b" --listen "127.0.
 expect 0 "$lab" start "$T/lab" b
 expect 4 twinkeep backup --json
 json errors | grep -q readmit || fail "the changed key is not told"
+twinkeep status --json >"$T/out" 2>"$T/err" || :
+json_is datasets.0.sites.1.state refused
+json datasets.0.alarms | grep -q 'site b answers, and knows nothing of this dataset: .*site readmit b' || fail "status does not say that b is new"
 expect 0 twinkeep site readmit b
 expect 0 "$lab" stop "$T/lab" b
 expect 0 twinkeep site readmit b --home "$T/lab/b"

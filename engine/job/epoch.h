@@ -5,7 +5,8 @@
  *   - a site has promised a later epoch, or another grant of this one: fenced.
  *   - a site is ahead of the journal in the journal's own epoch: this home was rolled back: fenced, until an operator's `recover`.
  *   - there is no journal, or a promise to this very home that the journal does not know (an election that a crash cut short): a new epoch must be won from
- *     enough sites; its parent is the highest head among the voters. Voters whose heads are not one line: two histories (history.h). *   - the dataset's sites or their keys are not those of the epoch's opening any more, and all of them are there: a new epoch, whose opening says what they are.
+ *     enough sites; its parent is the highest head among the voters. Voters whose heads are not one line: two histories (history.h).
+ *   - the dataset's sites or their keys are not those of the epoch's opening any more, and all of them are there: a new epoch, whose opening says what they are.
  */
 #ifndef TK_JOB_EPOCH_H
 #define TK_JOB_EPOCH_H

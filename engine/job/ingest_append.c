@@ -14,7 +14,7 @@ tk_append_begin(struct tk_large_file *file, bool grows, struct tk_err *err)
 	    file->size_bytes < file->old.entry->meta.size_bytes)
 		return TK_OK;
 	file->carried = calloc(file->segment_count, sizeof(*file->carried));
-	return file->carried ? TK_OK : tk_err_set(err, TK_ENOMEM, "no memory for %zu segments", file->segment_count);
+	return file->carried ? TK_OK : tk_ingest_break(file->ingest, tk_err_set(err, TK_ENOMEM, "no memory for %zu segments", file->segment_count));
 }
 
 static enum tk_rc

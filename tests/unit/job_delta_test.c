@@ -34,25 +34,12 @@ write_at(const struct job_box *box, const char *name, size_t at, const void *dat
 	close(fd);
 }
 
-/* What was backed up is what is there now. */
-static void
-backup_exactly(struct job_box *box)
-{
-	char *listing;
-
-	job_settle();
-	job_backup_ok(box);
-	listing = tree_list(box->tree, 1);
-	job_check_point(box, &box->result.point, listing, 0);
-	free(listing);
-}
-
 static void
 make_large(struct job_box *box)
 {
 	default_sizes(box);
 	job_shell(box, "head -c 3145728 /dev/urandom >\"$1/large\"");
-	backup_exactly(box);
+	job_backup_exactly(box);
 }
 
 static void
@@ -62,7 +49,7 @@ the_first_edit_of_a_file_costs_the_blocks_it_touched(void **state)
 
 	make_large(box);
 	write_at(box, "large", 1000000, "abcdef", 6);
-	backup_exactly(box);
+	job_backup_exactly(box);
 	assert_true(box->result.read_bytes == LARGE);
 	assert_in_range(box->result.literal_bytes, 6, 4096);
 	assert_in_range(box->result.stored_bytes, 6, 8192);
@@ -75,7 +62,7 @@ the_first_insertion_into_a_file_costs_little_more_than_itself(void **state)
 
 	make_large(box);
 	job_shell(box, "{ head -c 1000000 \"$1/large\"; echo inserted; tail -c +1000001 \"$1/large\"; } >\"$4/new\"; cat \"$4/new\" >\"$1/large\"");
-	backup_exactly(box);
+	job_backup_exactly(box);
 	assert_in_range(box->result.literal_bytes, 9, 8192);
 	assert_in_range(box->result.stored_bytes, 9, 16384);
 }
@@ -87,10 +74,10 @@ growing_and_shrinking_cost_what_was_added(void **state)
 
 	make_large(box);
 	job_shell(box, "echo appended >>\"$1/large\"");
-	backup_exactly(box);
+	job_backup_exactly(box);
 	assert_in_range(box->result.literal_bytes, 9, 4096);
 	job_shell(box, "truncate -s 2000001 \"$1/large\"");
-	backup_exactly(box);
+	job_backup_exactly(box);
 	assert_in_range(box->result.literal_bytes, 0, 4096);
 }
 
@@ -102,7 +89,7 @@ what_is_read_again_and_did_not_change_is_read_once_and_keeps_its_map(void **stat
 	make_large(box);
 	for (int i = 0; i < 2; i++) {
 		job_shell(box, "touch \"$1/large\"");
-		backup_exactly(box);
+		job_backup_exactly(box);
 		assert_true(box->result.read_bytes == LARGE);
 		assert_true(box->result.literal_bytes == 0);
 		assert_in_range(box->result.stored_bytes, 1, 2500);
@@ -117,11 +104,11 @@ without_the_key_the_next_change_is_cut_into_chunks_once(void **state)
 	make_large(box);
 	job_shell(box, "rm \"$3/tagkey\"");
 	write_at(box, "large", 1000000, "abcdef", 6);
-	backup_exactly(box);
+	job_backup_exactly(box);
 	assert_true(box->result.read_bytes == LARGE);
 	assert_in_range(box->result.literal_bytes, 30000, 1100000);
 	write_at(box, "large", 2000000, "abcdef", 6);
-	backup_exactly(box);
+	job_backup_exactly(box);
 	assert_in_range(box->result.literal_bytes, 6, 4096);
 }
 
@@ -133,14 +120,14 @@ without_facts_what_did_not_change_is_still_not_stored_again(void **state)
 	make_large(box);
 	/* Over a delta, whose pieces are no chunks that could be found again. */
 	write_at(box, "large", 1000000, "abcdef", 6);
-	backup_exactly(box);
+	job_backup_exactly(box);
 	job_shell(box, "rm -r \"$3/facts\"; touch \"$1/large\"");
-	backup_exactly(box);
+	job_backup_exactly(box);
 	assert_true(box->result.read_bytes == LARGE);
 	assert_true(box->result.literal_bytes == 0);
 	/* And what was read made them anew. */
 	write_at(box, "large", 2000000, "abcdef", 6);
-	backup_exactly(box);
+	job_backup_exactly(box);
 	assert_in_range(box->result.literal_bytes, 6, 4096);
 }
 
@@ -153,14 +140,14 @@ blocks_keep_their_length_unless_the_policy_says_another(void **state)
 
 	make_large(box);
 	write_at(box, "large", 0, sqlite, sizeof(sqlite));
-	backup_exactly(box);
+	job_backup_exactly(box);
 	assert_in_range(box->result.literal_bytes, 6, 4096);
 	write_at(box, "large", 1000000, "abcdef", 6);
 	box->opts.block_bytes = 1024;
-	backup_exactly(box);
+	job_backup_exactly(box);
 	assert_in_range(box->result.literal_bytes, 30000, 1100000);
 	write_at(box, "large", 2000000, "abcdef", 6);
-	backup_exactly(box);
+	job_backup_exactly(box);
 	assert_in_range(box->result.literal_bytes, 6, 2048);
 }
 
@@ -172,7 +159,7 @@ only_what_is_known_of_the_last_version_is_kept(void **state)
 
 	job_shell(box, "head -c 100000 /dev/urandom >\"$1/large\"");
 	for (size_t i = 0; i < 4; i++) {
-		backup_exactly(box);
+		job_backup_exactly(box);
 		job_shell(box, "test $(find \"$3/facts\" -type f | wc -l) = 7");
 		for (size_t at = 10; at < 100000; at += 10000)
 			write_at(box, "large", at + i, "abcdef", 6);
@@ -186,14 +173,14 @@ a_file_of_holes_is_not_read_where_it_is_one(void **state)
 
 	job_shell(box, "truncate -s 500000 \"$1/large\"");
 	write_at(box, "large", 100000, "in the middle", 13);
-	backup_exactly(box);
+	job_backup_exactly(box);
 	write_at(box, "large", 300000, "in a hole", 9);
-	backup_exactly(box);
+	job_backup_exactly(box);
 	assert_in_range(box->result.read_bytes, 13, 20000);
 	assert_in_range(box->result.literal_bytes, 9, 4096);
 	/* Data becomes a hole. */
 	job_shell(box, "fallocate -p -o 98304 -l 16384 \"$1/large\"");
-	backup_exactly(box);
+	job_backup_exactly(box);
 	assert_true(box->result.literal_bytes == 0);
 }
 
@@ -222,11 +209,11 @@ copied_of_what_moved(struct job_box *box, enum tk_signature_kind signature)
 	fill_with_equal_sums(data, sizeof(data), 64);
 	box->opts.signature = signature;
 	write_at(box, "large", 0, data, sizeof(data));
-	backup_exactly(box);
+	job_backup_exactly(box);
 	/* The first block, the only one that an index over such sums knows, is gone. */
 	write_at(box, "large", 0, "moved!", 6);
 	write_at(box, "large", 6, data + 64, sizeof(data) - 64);
-	backup_exactly(box);
+	job_backup_exactly(box);
 	return box->result.copied_bytes;
 }
 
@@ -237,7 +224,7 @@ rolling_signatures_find_what_tags_do_not(void **state)
 
 	assert_in_range(copied_of_what_moved(box, TK_SIGNATURE_TAGS), 0, 200);
 	job_shell(box, "rm \"$1/large\"");
-	backup_exactly(box);
+	job_backup_exactly(box);
 	assert_in_range(copied_of_what_moved(box, TK_SIGNATURE_ROLLING), 9000, 9600);
 }
 
@@ -253,10 +240,10 @@ a_hole_has_the_signature_of_a_hole(void **state)
 	fill_with_equal_sums(data, sizeof(data), 64);
 	job_shell(box, "truncate -s 50000 \"$1/holes\"; truncate -s 50000 \"$1/large\"");
 	write_at(box, "large", 0, data, sizeof(data));
-	backup_exactly(box);
+	job_backup_exactly(box);
 	write_at(box, "large", 20000, data + 64, sizeof(data) - 64);
 	write_at(box, "large", 20000 + sizeof(data) - 64, "not followed by zeros, as before", 32);
-	backup_exactly(box);
+	job_backup_exactly(box);
 }
 
 /* What is remembered of a file that is one segment has the file's name; of one of several, each segment's. */
@@ -267,16 +254,16 @@ a_file_that_grows_by_a_segment_is_remembered(void **state)
 
 	box->opts.segment_bytes = 65536;
 	job_shell(box, "head -c 65536 /dev/urandom >\"$1/large\"");
-	backup_exactly(box);
+	job_backup_exactly(box);
 	/* Into so many pieces that it gets a map. */
 	for (size_t at = 0; at < 65536; at += 128)
 		write_at(box, "large", at, "!", 1);
-	backup_exactly(box);
+	job_backup_exactly(box);
 	job_shell(box, "head -c 5000 /dev/urandom >>\"$1/large\"");
-	backup_exactly(box);
+	job_backup_exactly(box);
 	assert_in_range(box->result.literal_bytes, 5000, 5064);
 	write_at(box, "large", 8000, "abcdef", 6);
-	backup_exactly(box);
+	job_backup_exactly(box);
 	assert_in_range(box->result.literal_bytes, 6, 128);
 }
 
@@ -309,7 +296,7 @@ edit_again_and_again(struct job_box *box, unsigned rewrite_percent, uint64_t *re
 		for (size_t hot = 0; hot < 15; hot++)
 			change_page(box, &dice, 10 * hot);
 		change_page(box, &dice, 200 + 7 * round);
-		backup_exactly(box);
+		job_backup_exactly(box);
 		*rewritten_bytes += box->result.rewritten_bytes;
 		/* What was stored anew is told apart from what is new. */
 		assert_true(box->result.literal_bytes == 16 * 4096);
@@ -353,12 +340,12 @@ what_did_not_change_is_put_together_when_it_is_read(void **state)
 	box->opts.rewrite_percent = 0;
 	for (size_t round = 0; round < 13; round++) {
 		change_page(box, &dice, 11 * round);
-		backup_exactly(box);
+		job_backup_exactly(box);
 	}
 	box->opts.rewrite_percent = 2;
 	for (size_t round = 0; round < 2; round++) {
 		job_shell(box, "touch \"$1/large\"");
-		backup_exactly(box);
+		job_backup_exactly(box);
 		assert_true(box->result.literal_bytes == 0);
 		assert_true(box->result.rewritten_bytes == (round ? 0 : 7 * 4096));
 	}
@@ -371,9 +358,9 @@ with_never_nothing_is_kept(void **state)
 
 	box->opts.signature = TK_SIGNATURE_NEVER;
 	job_shell(box, "head -c 100000 /dev/urandom >\"$1/large\"");
-	backup_exactly(box);
+	job_backup_exactly(box);
 	write_at(box, "large", 50000, "abcdef", 6);
-	backup_exactly(box);
+	job_backup_exactly(box);
 	assert_true(box->result.copied_bytes == 0);
 	job_shell(box, "test $(find \"$3/facts\" \"$3/sig\" -type f | wc -l) = 0");
 }
@@ -389,7 +376,7 @@ make_log(struct job_box *box)
 	box->opts.segment_bytes = SEGMENT;
 	box->opts.append_only = true;
 	job_shell(box, "head -c 3200000 /dev/urandom >\"$1/log\"");
-	backup_exactly(box);
+	job_backup_exactly(box);
 }
 
 static void
@@ -400,17 +387,17 @@ a_file_that_only_grows_is_read_at_its_end(void **state)
 	make_log(box);
 	for (unsigned i = 0; i < 3; i++) {
 		job_shell(box, "head -c 5000 /dev/urandom >>\"$1/log\"");
-		backup_exactly(box);
+		job_backup_exactly(box);
 		assert_true(box->result.read_bytes <= 3 * LEAF + (3200000 + 5000 * (i + 1) - 3 * SEGMENT));
 		assert_in_range(box->result.literal_bytes, 5000, 5000 + 8192);
 		assert_int_equal(box->notes[TK_NOTE_NOT_GROWN], 0);
 	}
 	/* So much that it has more segments. */
 	job_shell(box, "head -c 3000000 /dev/urandom >>\"$1/log\"");
-	backup_exactly(box);
+	job_backup_exactly(box);
 	assert_true(box->result.read_bytes <= 3 * LEAF + (6215000 - 3 * SEGMENT));
 	job_shell(box, "echo end >>\"$1/log\"");
-	backup_exactly(box);
+	job_backup_exactly(box);
 	assert_true(box->result.read_bytes <= 5 * LEAF + (6215004 - 5 * SEGMENT));
 }
 
@@ -422,7 +409,7 @@ one_that_changed_elsewhere_is_read_as_a_whole_and_named(void **state)
 	make_log(box);
 	/* The second segment: the first may have been carried over when that shows. */
 	job_shell(box, "head -c 1048576 /dev/urandom | dd of=\"$1/log\" bs=1048576 seek=1 conv=notrunc status=none; echo end >>\"$1/log\"");
-	backup_exactly(box);
+	job_backup_exactly(box);
 	assert_int_equal(box->notes[TK_NOTE_NOT_GROWN], 1);
 	assert_true(box->result.read_bytes >= 3200004);
 	assert_true(box->result.read_bytes <= 3200004 + 3 * LEAF);
@@ -435,10 +422,10 @@ one_that_is_another_file_or_shorter_is_like_any_other(void **state)
 
 	make_log(box);
 	job_shell(box, "{ head -c 500 /dev/urandom; cat \"$1/log\"; } >\"$4/new\"; mv \"$4/new\" \"$1/log\"");
-	backup_exactly(box);
+	job_backup_exactly(box);
 	assert_true(box->result.read_bytes == 3200500);
 	job_shell(box, "truncate -s 3100000 \"$1/log\"");
-	backup_exactly(box);
+	job_backup_exactly(box);
 	assert_true(box->result.read_bytes == 3100000);
 	assert_int_equal(box->notes[TK_NOTE_NOT_GROWN], 0);
 }
@@ -453,7 +440,7 @@ a_change_that_the_sample_misses_is_found_when_the_turn_comes(void **state)
 	job_shell(box, "sleep 1.1");
 	write_at(box, "log", 100000, "x", 1);
 	job_shell(box, "echo end >>\"$1/log\"");
-	backup_exactly(box);
+	job_backup_exactly(box);
 	assert_true(box->result.read_bytes == 3200004);
 }
 

@@ -16,38 +16,25 @@
 #define BY_BLOCKS (20u * 3 * 64)
 #define TO_THE_BYTE (20u * 12)
 
-/* What was backed up is what is there now. */
-static void
-backup_exactly(struct job_box *box)
-{
-	char *listing;
-
-	job_settle();
-	job_backup_ok(box);
-	listing = tree_list(box->tree, 1);
-	job_check_point(box, &box->result.point, listing, 0);
-	free(listing);
-}
-
 static void
 a_dump_beside_yesterdays_costs_its_changes(void **state)
 {
 	struct job_box *box = *state;
 
 	job_shell(box, DUMP "dump 1 0 >\"$1/dump-20.sql\"");
-	backup_exactly(box);
+	job_backup_exactly(box);
 	assert_true(box->result.literal_bytes > DUMP_BYTES_MIN);
 	job_shell(box, DUMP "dump 1 1 >\"$1/dump-21.sql\"");
-	backup_exactly(box);
+	job_backup_exactly(box);
 	assert_in_range(box->result.literal_bytes, 40, TO_THE_BYTE);
 	job_shell(box, DUMP "dump 1 2 >\"$1/dump-22.sql\"");
-	backup_exactly(box);
+	job_backup_exactly(box);
 	assert_in_range(box->result.literal_bytes, 40, TO_THE_BYTE);
 	/* In a new directory, too. */
 	job_shell(box, DUMP "mkdir \"$1/24\" \"$1/25\"; dump 1 3 >\"$1/24/dump.sql\"");
-	backup_exactly(box);
+	job_backup_exactly(box);
 	job_shell(box, DUMP "mkdir \"$1/25/deep\"; dump 1 4 >\"$1/25/dump.sql\"; rm \"$1/dump-21.sql\"");
-	backup_exactly(box);
+	job_backup_exactly(box);
 	assert_in_range(box->result.literal_bytes, 40, TO_THE_BYTE);
 }
 
@@ -57,12 +44,12 @@ a_dump_in_the_place_of_yesterdays_costs_its_changes(void **state)
 	struct job_box *box = *state;
 
 	job_shell(box, DUMP "dump 1 0 >\"$1/monday.sql\"");
-	backup_exactly(box);
+	job_backup_exactly(box);
 	job_shell(box, DUMP "rm \"$1/monday.sql\"; dump 1 1 >\"$1/tuesday.sql\"");
-	backup_exactly(box);
+	job_backup_exactly(box);
 	assert_in_range(box->result.literal_bytes, 40, BY_BLOCKS);
 	job_shell(box, DUMP "rm \"$1/tuesday.sql\"; dump 1 2 >\"$1/wednesday.sql\"");
-	backup_exactly(box);
+	job_backup_exactly(box);
 	assert_in_range(box->result.literal_bytes, 40, BY_BLOCKS);
 }
 
@@ -72,17 +59,17 @@ a_dump_that_takes_the_name_of_the_rotated_one_costs_its_changes(void **state)
 	struct job_box *box = *state;
 
 	job_shell(box, DUMP "dump 1 0 >\"$1/dump.sql\"");
-	backup_exactly(box);
+	job_backup_exactly(box);
 	for (int day = 1; day < 4; day++) {
 		/* As logrotate does it, whatever else is there. */
 		job_shell(box, "cd \"$1\"; touch a b c; for i in 2 1; do if [ -f dump.sql.$i ]; then mv dump.sql.$i dump.sql.$((i+1)); fi; done; mv dump.sql dump.sql.1");
 		job_shell(box, DUMP "if [ -f \"$1/dump.sql.3\" ]; then dump 1 3; elif [ -f \"$1/dump.sql.2\" ]; then dump 1 2; else dump 1 1; fi >\"$1/dump.sql\"");
-		backup_exactly(box);
+		job_backup_exactly(box);
 		assert_in_range(box->result.literal_bytes, 40, TO_THE_BYTE);
 	}
 	/* Deleted, not rotated: the blocks still tell. */
 	job_shell(box, DUMP "rm \"$1/dump.sql\"; dump 1 4 >\"$1/dump.sql.new\"; mv \"$1/dump.sql.new\" \"$1/dump.sql\"");
-	backup_exactly(box);
+	job_backup_exactly(box);
 	assert_in_range(box->result.literal_bytes, TO_THE_BYTE, BY_BLOCKS);
 }
 
@@ -93,11 +80,11 @@ yesterdays_dump_changed(struct job_box *box, const char *change)
 	char command[400];
 
 	job_shell(box, DUMP "dump 1 0 >\"$1/dump-20.sql\"; touch -d '2026-01-02 03:04:05.678' \"$1/dump-20.sql\"");
-	backup_exactly(box);
+	job_backup_exactly(box);
 	job_shell(box, DUMP "dump 1 1 >\"$1/dump-21.sql\"");
 	(void)snprintf(command, sizeof(command), "old=\"$1/dump-20.sql\"; new=\"$1/dump-21.sql\"; %s", change);
 	job_shell(box, command);
-	backup_exactly(box);
+	job_backup_exactly(box);
 	assert_true(box->result.copied_bytes > 0);
 }
 
@@ -124,7 +111,7 @@ an_old_dump_that_shrank_or_went_or_became_something_else_is_no_help(void **state
 	for (size_t i = 0; i < sizeof(changes) / sizeof(changes[0]); i++) {
 		yesterdays_dump_changed(box, changes[i]);
 		job_shell(box, "rm -r \"$1\"/*");
-		backup_exactly(box);
+		job_backup_exactly(box);
 	}
 }
 
@@ -134,9 +121,9 @@ a_copy_under_a_new_name_costs_nothing(void **state)
 	struct job_box *box = *state;
 
 	job_shell(box, DUMP "dump 1 0 >\"$1/dump-20.sql\"");
-	backup_exactly(box);
+	job_backup_exactly(box);
 	job_shell(box, "cp \"$1/dump-20.sql\" \"$1/dump-21.sql\"");
-	backup_exactly(box);
+	job_backup_exactly(box);
 	assert_true(box->result.read_bytes > DUMP_BYTES_MIN);
 	assert_int_equal(box->result.literal_bytes, 0);
 }
@@ -156,7 +143,7 @@ a_segment_of_too_many_pieces_is_stored_anew(void **state)
 		(void)snprintf(command, sizeof(command), "echo %u >\"$4/day\"", day);
 		job_shell(box, command);
 		job_shell(box, DUMP "day=$(cat \"$4/day\"); dump 1 $day >\"$1/dump-2$day.sql\"; if [ $day -gt 2 ]; then rm \"$1/dump-2$((day-2)).sql\"; fi");
-		backup_exactly(box);
+		job_backup_exactly(box);
 		if (day == 0)
 			continue;
 		if (box->result.literal_bytes > DUMP_BYTES_MIN)
@@ -177,14 +164,14 @@ a_wrong_guess_is_given_up_and_stores_what_no_guess_would(void **state)
 	box->opts.chunk_avg_bytes = 4096;
 	box->opts.chunk_max_bytes = 8192;
 	job_shell(box, "head -c 100000 /dev/urandom >\"$1/dump-20.sql\"; head -c 100000 /dev/urandom >\"$1/another\"");
-	backup_exactly(box);
+	job_backup_exactly(box);
 	job_shell(box, "head -c 100000 /dev/urandom >\"$1/dump-21.sql\"");
-	backup_exactly(box);
+	job_backup_exactly(box);
 	assert_int_equal(box->result.read_bytes, 100000);
 	assert_int_equal(box->result.literal_bytes, 100000);
 	/* Chunks of any file are found all the same. */
 	job_shell(box, "cp \"$1/another\" \"$1/dump-22.sql\"");
-	backup_exactly(box);
+	job_backup_exactly(box);
 	assert_int_equal(box->result.read_bytes, 100000);
 	/* But for what two threads compared in vain, and the chunk at the end of each segment. */
 	assert_in_range(box->result.literal_bytes, 0, 2 * box->opts.segment_bytes + 7 * 8192);
@@ -196,9 +183,9 @@ a_guess_of_which_nothing_is_known_is_no_past(void **state)
 	struct job_box *box = *state;
 
 	job_shell(box, DUMP "dump 1 0 >\"$1/dump-20.sql\"");
-	backup_exactly(box);
+	job_backup_exactly(box);
 	job_shell(box, DUMP "rm -r \"$3/facts\"; dump 1 1 >\"$1/dump-21.sql\"");
-	backup_exactly(box);
+	job_backup_exactly(box);
 	assert_int_equal(box->result.copied_bytes, 0);
 	assert_true(box->result.read_bytes < 2 * DUMP_BYTES_MIN);
 }

@@ -315,6 +315,18 @@ job_check_point(struct job_box *box, const struct tk_head *at, const char *listi
 	job_shell(box, "rm -rf \"$4/restored\"");
 }
 
+void
+job_backup_exactly(struct job_box *box)
+{
+	char *listing;
+
+	job_settle();
+	job_backup_ok(box);
+	listing = tree_list(box->tree, 1);
+	job_check_point(box, &box->result.point, listing, 0);
+	free(listing);
+}
+
 struct tk_store_point *
 job_points(struct job_box *box, size_t site, size_t *count)
 {

@@ -69,6 +69,8 @@ enum tk_rc job_restore(struct job_box *box, const struct tk_head *at, const stru
 		       struct tk_err *err);
 /* A fresh directory below the scratch directory gets the point, which must be exactly `listing`; then it is removed. */
 void job_check_point(struct job_box *box, const struct tk_head *at, const char *listing, size_t only_site);
+/* job_settle, job_backup_ok, and the point must be exactly what is in the tree now. */
+void job_backup_exactly(struct job_box *box);
 /* Every point that a site lists in its order; malloc'ed. */
 struct tk_store_point *job_points(struct job_box *box, size_t site, size_t *count);
 

@@ -6,8 +6,8 @@
 #include "engine/base/cursor.h"
 
 #define BLOCK_MIN_BYTES 1024u
-#define BLOCK_MAX_BYTES 16384u
 #define SQL_BLOCK_BYTES 512u
+#define BLOCKS_PER_PAGE 8u
 
 static bool
 is_power_of_two(size_t value)
@@ -117,12 +117,12 @@ tk_delta_guess_file(const uint8_t *first, size_t len_bytes, const char *name)
 size_t
 tk_delta_block_bytes(uint64_t file_bytes, struct tk_delta_guess guess)
 {
-	size_t page_bytes = guess.page_bytes;
+	size_t of_page = guess.page_bytes / BLOCKS_PER_PAGE;
 
 	if (guess.file == TK_DELTA_FILE_SQL)
 		return SQL_BLOCK_BYTES;
-	if (page_bytes)
-		return page_bytes < BLOCK_MIN_BYTES ? BLOCK_MIN_BYTES : page_bytes > BLOCK_MAX_BYTES ? BLOCK_MAX_BYTES : page_bytes;
+	if (guess.page_bytes)
+		return of_page < BLOCK_MIN_BYTES ? BLOCK_MIN_BYTES : of_page;
 	if (file_bytes <= UINT64_C(8) << 30)
 		return 2048;
 	if (file_bytes <= UINT64_C(64) << 30)

@@ -29,8 +29,10 @@ struct tk_delta_guess {
 struct tk_delta_guess tk_delta_guess_file(const uint8_t *first, size_t len_bytes, const char *name);
 
 /*
- * The block length. For SQL 512 bytes: 20 bytes a block are 4 % of it, and 2 % of changed rows touch a tenth of the blocks instead of a third. Else page_bytes (0: unknown) within 1..16 KiB;
- * else by size, so that 20 bytes a block stay about 1% of the data, or less for large files, and the cost of one small edit stays low. Always a power of two if page_bytes is one.
+ * The block length. For SQL 512 bytes: 20 bytes a block are 4 % of it, and 2 % of changed rows touch a tenth of the blocks instead of a third. Of a database's
+ * pages (page_bytes; 0: unknown) an eighth, but at least 1 KiB: a changed row touches its page's header and little more. That is 2 % of PostgreSQL's files,
+ * 1 % of InnoDB's. Else by size, so that 20 bytes a block stay about 1 % of the data, or less for large files, and one small edit costs little. Always a power
+ * of two if page_bytes is one.
  */
 size_t tk_delta_block_bytes(uint64_t file_bytes, struct tk_delta_guess guess);
 

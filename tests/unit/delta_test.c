@@ -631,9 +631,10 @@ blocks_grow_with_the_file_and_follow_a_known_page(void **state)
 	assert_int_equal(block_of(0, 0), 2048);
 	assert_int_equal(block_of(UINT64_C(2) << 30, 0), 2048);
 	assert_int_equal(block_of(UINT64_MAX, 0), 16384);
-	assert_int_equal(block_of(UINT64_C(2) << 30, 8192), 8192);
+	assert_int_equal(block_of(UINT64_C(2) << 30, 8192), 1024);
+	assert_int_equal(block_of(UINT64_C(2) << 30, 16384), 2048);
 	assert_int_equal(block_of(100, 512), 1024);
-	assert_int_equal(block_of(100, 65536), 16384);
+	assert_int_equal(block_of(100, 65536), 8192);
 	assert_int_equal(tk_delta_block_bytes(UINT64_MAX, (struct tk_delta_guess){TK_DELTA_FILE_SQL, 0}), 512);
 }
 

@@ -7,6 +7,8 @@
 #include "engine/job/packer_core.h"
 
 #define PACK_PLAIN_DEFAULT (64u << 20)
+/* A file of it is had by fetching all of it; no larger source has these parameters of zstd, which suit small files as well as a megabyte's. */
+#define SOLID_PLAIN_BYTES (256u << 10)
 #define MIXED_PACK_BYTES (1u << 20)
 #define CONTENT_ROWS_MAX 200000u
 #define PACK_BLOBS_SOFT_MAX 60000u
@@ -166,10 +168,12 @@ tk_pack_rows_reserve(struct tk_pack_out *pack, size_t more, struct tk_err *err)
 enum tk_rc
 tk_packer_need_solid(struct tk_packer *packer, size_t len_bytes, struct tk_err *err)
 {
+	size_t max_bytes = packer->opts.blob_plain_bytes < SOLID_PLAIN_BYTES ? packer->opts.blob_plain_bytes : SOLID_PLAIN_BYTES;
 	struct tk_blob_job *job;
 	enum tk_rc rc;
 
-	if (packer->solid && packer->solid->plain.len_bytes + len_bytes > packer->opts.blob_plain_bytes)
+	/* A piece that is larger still has one for itself. */
+	if (packer->solid && packer->solid->plain.len_bytes + len_bytes > max_bytes)
 		close_solid(packer);
 	if (packer->solid)
 		return TK_OK;

@@ -1,7 +1,7 @@
 /* packer.h -- blobs become packs in the spool.
  *
  * Data comes in two ways. tk_packer_add puts a small piece into the packer's own solid blob, which was numbered when it was begun: the place is final at
- * once. A *lane* is a blob that one thread fills alone and that gets its number when it is handed over: nobody waits for a slow filler, and what one thread
+ * once. It ends at 256 KiB, so that who wants one file of it need not fetch a megabyte; a larger piece has it for itself. A *lane* is a blob that one thread fills alone and that gets its number when it is handed over: nobody waits for a slow filler, and what one thread
  * reads in a row lies together, however many threads there are. Metadata blobs are put whole.
  *
  * Any thread may call anything here; a lane belongs to one thread at a time. Numbers are given under a lock that is held for a copy of some bytes at
@@ -44,7 +44,7 @@ TK_MUST_CHECK enum tk_rc tk_packer_new(const struct tk_packer_opts *opts, struct
 /* Stops the threads; unfinished packs are removed from the spool. All lanes are gone already. */
 void tk_packer_cleanup(struct tk_packer **packer);
 
-/* Appends file bytes to the open solid blob (len_bytes <= blob size; never split): *extent says where they will be. chunk_id (16 bytes, or NULL) goes to the
+/* Appends file bytes to the open solid blob, or begins one (len_bytes <= blob size; never split): *extent says where they will be. chunk_id (16 bytes, or NULL) goes to the
  * pack's contents blob. */
 TK_MUST_CHECK enum tk_rc tk_packer_add(struct tk_packer *packer, const void *data, size_t len_bytes, const uint8_t *chunk_id,
 				       struct tk_extent *extent, struct tk_err *err);

@@ -1,5 +1,6 @@
 #include "engine/job/site_publish.h"
 
+#include <stdio.h>
 #include <string.h>
 #include <time.h>
 
@@ -135,21 +136,27 @@ relay_from(struct tk_site_publish *request, size_t site, const struct tk_pack_na
 static enum tk_rc
 relay_pack(struct tk_site_publish *request, const struct tk_pack_name *name, struct tk_err *err)
 {
-	char hex[2 * sizeof(name->b) + 1];
+	char hex[2 * sizeof(name->b) + 1], why[256] = "";
+	struct tk_err failure;
+	size_t first = request->peer_site;
 
 	for (size_t i = 0; i < request->site_count; i++) {
-		size_t site = (request->peer_site + i) % request->site_count;
+		size_t site = (first + i) % request->site_count;
 		bool give_up;
 		enum tk_rc rc;
 
 		if (site == request->self)
 			continue;
-		rc = relay_from(request, site, name, &give_up, err);
+		rc = relay_from(request, site, name, &give_up, &failure);
+		if (rc && give_up && err)
+			*err = failure;
 		if (!rc || give_up)
 			return rc;
+		if (rc != TK_ENOENT)
+			(void)snprintf(why, sizeof(why), "; site %.48s: %.180s", request->sites[site].name, failure.text);
 	}
 	tk_hex_encode(name->b, sizeof(name->b), hex);
-	return tk_err_set(err, TK_EMISSING, "pack %s is neither in the spool nor at another site", hex);
+	return tk_err_set(err, TK_EMISSING, "pack %s is neither in the spool nor at another site%s", hex, why);
 }
 
 static enum tk_rc

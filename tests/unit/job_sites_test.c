@@ -107,6 +107,27 @@ two_late_sites_catch_up_side_by_side(void **state)
 	forget(&past);
 }
 
+/* The first site asked for a pack does not have it either. */
+static void
+a_site_gets_what_only_the_last_of_the_others_has(void **state)
+{
+	struct job_box *box = *state;
+	struct dice dice = {3};
+	struct past past = {0};
+
+	job_add_sites(box, 3);
+	for (size_t i = 0; i < 2; i++)
+		atomic_store(&box->sites[i].plan.put_rc, TK_ENOSPC);
+	for (int i = 0; i < 3; i++) {
+		run(box, &past, 4);
+		tree_edit(box->tree, &dice, 6);
+	}
+	atomic_store(&box->sites[0].plan.put_rc, TK_OK);
+	run(box, &past, 5);
+	check_all(box, &past, 1);
+	forget(&past);
+}
+
 static void
 sites_that_lack_the_last_point_hold_up_no_run(void **state)
 {
@@ -371,6 +392,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(a_site_that_comes_late_gets_all_points_from_the_others, two_sites, job_teardown),
 		cmocka_unit_test_setup_teardown(two_late_sites_catch_up_side_by_side, two_sites, job_teardown),
+		cmocka_unit_test_setup_teardown(a_site_gets_what_only_the_last_of_the_others_has, two_sites, job_teardown),
 		cmocka_unit_test_setup_teardown(sites_that_lack_the_last_point_hold_up_no_run, two_sites, job_teardown),
 		cmocka_unit_test_setup_teardown(one_site_failing_in_any_way_leaves_the_run_to_the_other, two_sites, job_teardown),
 		cmocka_unit_test_setup_teardown(with_no_site_taking_it_nothing_is_claimed_and_nothing_forks, two_sites, job_teardown),

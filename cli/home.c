@@ -254,7 +254,7 @@ open_daemon(struct tk_home_site *site, struct tk_store **out, struct tk_err *err
 {
 	struct tk_home *home = site->home;
 	struct tk_client_options options = {.site_name = site->conf->name, .role = TK_ROLE_SOURCE, .source = home->ring.source,
-					    .node_name = home->cfg->source, .connect_timeout_ms = (int)site->conf->connect_timeout_ms,
+					    .node_name = home->cfg->source, .greet_ahead = true, .connect_timeout_ms = (int)site->conf->connect_timeout_ms,
 					    .io_timeout_ms = (int)site->conf->io_timeout_ms};
 	enum tk_rc rc;
 

@@ -101,6 +101,8 @@ bool tk_home_is_passphrase_slot(const char *name);
 /* For tk_backup_opts.prepare_site (ctx: the home): gives the site the slots and the sealed configuration, and takes removed slots from it, unless it has these
  * very ones. */
 enum tk_rc tk_home_prepare_site(void *ctx, const struct tk_site *site, struct tk_store *store, struct tk_err *err);
+/* Asks ahead (store.h) for what the site should have of these, so that tk_home_prepare_site need not wait for it. */
+void tk_home_prepare_site_ahead(void *ctx, const struct tk_site *site, struct tk_store *store);
 
 /* The journal of the state directory, new where there is none; NULL when it cannot be opened for writing (err says why): what it would tell is then not known. */
 struct tk_journal *tk_home_journal(const struct tk_home *home, struct tk_err *err);

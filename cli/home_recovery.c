@@ -16,6 +16,8 @@
 
 #define CONFIG_FILE_MAX (1u << 20)
 #define REMOVED_SLOTS_MAX (1u << 20)
+/* As many as a site keeps of one source. */
+#define SENT_SLOTS_MAX 64
 
 /* The files of a home that an empty machine needs. machine.key and machine.slot are not among them: a new machine makes its own. */
 static bool
@@ -114,36 +116,87 @@ add_config_files(struct tk_home *home, struct file_list *list, struct tk_err *er
 	return TK_OK;
 }
 
-static enum tk_rc
-put_slots(struct tk_home *home, struct tk_store *store, struct tk_err *err)
+static void
+recovery_name(const char *slot_name, char name[300])
 {
-	TK_AUTO(tk_dir_cleanup) DIR *dir = NULL;
-	int fd = openat(home->keys_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	const struct dirent *entry;
+	(void)snprintf(name, 300, "%.*s.recovery", (int)(strlen(slot_name) - 5), slot_name);
+}
+
+static bool
+is_sent(const struct tk_home *home, const char *name)
+{
+	char recovery[300];
+
+	if (!tk_home_is_passphrase_slot(name))
+		return false;
+	recovery_name(name, recovery);
+	return faccessat(home->keys_fd, recovery, F_OK, 0) == 0;
+}
+
+/* A passphrase slot with the recovery public key that stands beside it, as .recovery instead of .slot. */
+struct sent_slot {
+	struct tk_buf slot, recovery;
+};
+
+struct sent_slots {
+	struct sent_slot list[SENT_SLOTS_MAX];
+	size_t count;
+};
+
+static void
+sent_slots_release(struct sent_slots *slots)
+{
+	for (size_t i = 0; i < slots->count; i++) {
+		tk_buf_release(&slots->list[i].slot);
+		tk_buf_release(&slots->list[i].recovery);
+	}
+}
+
+static enum tk_rc
+read_sent_slot(struct tk_home *home, const struct tk_config_file *file, struct sent_slot *out, struct tk_err *err)
+{
+	char name[300];
+	enum tk_rc rc;
+
+	recovery_name(file->name, name);
+	if ((rc = tk_home_read_key_file(home, name, &out->recovery, err)))
+		return rc;
+	if (out->recovery.len_bytes != TK_KEY_BYTES)
+		return tk_err_set(err, TK_ECORRUPT, "%s/keys/%s is damaged", home->cfg->home, name);
+	return tk_buf_put(&out->slot, file->content.data, file->content.len_bytes, err);
+}
+
+/* After `recover` there are slots of passphrases that it was not given; the sites have them. */
+static enum tk_rc
+read_sent_slots(struct tk_home *home, const struct file_list *files, struct sent_slots *out, struct tk_err *err)
+{
 	enum tk_rc rc = TK_OK;
 
-	dir = fd < 0 ? NULL : fdopendir(fd);
-	if (!dir)
-		return tk_err_errno(err, TK_EIO, "the keys of %s", home->cfg->home);
-	while (!rc && (entry = readdir(dir))) {
-		TK_AUTO(tk_buf_release) struct tk_buf slot = {0}, recovery = {0};
-		char name[300];
-
-		if (!tk_home_is_passphrase_slot(entry->d_name))
+	for (size_t i = 0; i < files->count && !rc; i++) {
+		if (!is_sent(home, files->files[i].name))
 			continue;
-		/* The recovery public key stands beside its slot, as .recovery instead of .slot. */
-		(void)snprintf(name, sizeof(name), "%.*s.recovery", (int)(strlen(entry->d_name) - 5), entry->d_name);
-		/* After `recover` there are slots of passphrases that it was not given; the sites have them. */
-		if (faccessat(home->keys_fd, name, F_OK, 0) < 0 && errno == ENOENT)
-			continue;
-		if (!(rc = tk_home_read_key_file(home, entry->d_name, &slot, err)) && !(rc = tk_home_read_key_file(home, name, &recovery, err))) {
-			if (recovery.len_bytes != TK_KEY_BYTES)
-				rc = tk_err_set(err, TK_ECORRUPT, "%s/keys/%s is damaged", home->cfg->home, name);
-			else
-				rc = store->ops->put_slot(store, slot.data, slot.len_bytes, recovery.data, err);
-		}
+		if (out->count == SENT_SLOTS_MAX)
+			return tk_err_set(err, TK_EINVAL, "%s has more than %d passphrase slots", home->cfg->home, SENT_SLOTS_MAX);
+		rc = read_sent_slot(home, &files->files[i], &out->list[out->count++], err);
 	}
 	return rc;
+}
+
+/* All in one breath; the slots first: what the configuration names, they open. */
+static enum tk_rc
+put_all(const struct sent_slots *slots, const struct tk_buf *config, struct tk_store *store, struct tk_err *err)
+{
+	struct tk_store_ask asks[SENT_SLOTS_MAX + 1];
+	enum tk_rc rc = TK_OK;
+
+	for (size_t i = 0; i < slots->count; i++)
+		asks[i] = (struct tk_store_ask){.kind = TK_ASK_PUT_SLOT, .data = slots->list[i].slot.data, .len_bytes = slots->list[i].slot.len_bytes,
+						.recovery_key = slots->list[i].recovery.data};
+	asks[slots->count] = (struct tk_store_ask){.kind = TK_ASK_PUT_CONFIG, .data = config->data, .len_bytes = config->len_bytes};
+	tk_store_ahead(store, asks, slots->count + 1);
+	for (size_t i = 0; i < slots->count && !rc; i++)
+		rc = store->ops->put_slot(store, slots->list[i].slot.data, slots->list[i].slot.len_bytes, slots->list[i].recovery.data, err);
+	return rc ? rc : store->ops->put_config(store, config->data, config->len_bytes, err);
 }
 
 /* A slot that is not there is as good as removed. */
@@ -221,12 +274,12 @@ open_state_dir(const struct tk_home *home, int *fd, struct tk_err *err)
 	return *fd < 0 ? tk_err_errno(err, TK_EIO, "state directory %s", home->cfg->state_dir) : TK_OK;
 }
 
-/* Is this slot at the site, byte for byte? */
+/* Of the slots that the site is to have, those that it has, byte for byte: *count. It may hold others too, of passphrases that this home does not know. */
 static enum tk_rc
-has_slot(struct tk_home *home, struct tk_store *store, const struct tk_buf *slot, bool *has, struct tk_err *err)
+count_held(struct tk_home *home, struct tk_store *store, const struct file_list *slots, size_t *count, struct tk_err *err)
 {
-	*has = false;
-	for (unsigned i = 0; !*has; i++) {
+	*count = 0;
+	for (unsigned i = 0;; i++) {
 		TK_AUTO(tk_buf_release) struct tk_buf held = {0};
 		struct tk_err why;
 		enum tk_rc rc = store->ops->get_slot(store, &home->ring.source, i, &held, &why);
@@ -238,18 +291,20 @@ has_slot(struct tk_home *home, struct tk_store *store, const struct tk_buf *slot
 				*err = why;
 			return rc;
 		}
-		*has = !rc && held.len_bytes == slot->len_bytes && memcmp(held.data, slot->data, slot->len_bytes) == 0;
+		for (size_t k = 0; k < slots->count && !rc; k++)
+			*count += is_sent(home, slots->files[k].name) && held.len_bytes == slots->files[k].content.len_bytes &&
+				  memcmp(held.data, slots->files[k].content.data, held.len_bytes) == 0;
 	}
-	return TK_OK;
 }
 
-static bool
-is_sent(const struct tk_home *home, const char *name)
+static size_t
+count_sent(const struct tk_home *home, const struct file_list *slots)
 {
-	char recovery[300];
+	size_t count = 0;
 
-	(void)snprintf(recovery, sizeof(recovery), "%.*s.recovery", (int)(strlen(name) - 5), name);
-	return tk_home_is_passphrase_slot(name) && faccessat(home->keys_fd, recovery, F_OK, 0) == 0;
+	for (size_t i = 0; i < slots->count; i++)
+		count += is_sent(home, slots->files[i].name);
+	return count;
 }
 
 /* What a site was given it may have lost or spoiled since, and it would be missed on the day of a disaster only: every run looks. */
@@ -259,14 +314,12 @@ has_all(struct tk_home *home, struct tk_store *store, const struct file_list *sl
 	TK_AUTO(tk_buf_release) struct tk_buf sealed = {0};
 	TK_AUTO(file_list_release) struct file_list list = {0};
 	struct tk_err why;
-	enum tk_rc rc;
+	size_t held;
+	enum tk_rc rc = count_held(home, store, slots, &held, err);
 
-	*has = true;
-	for (size_t i = 0; i < slots->count && *has; i++)
-		if (is_sent(home, slots->files[i].name) && (rc = has_slot(home, store, &slots->files[i].content, has, err)))
-			return rc;
+	*has = !rc && held >= count_sent(home, slots);
 	if (!*has)
-		return TK_OK;
+		return rc;
 	rc = store->ops->get_config(store, &home->ring.source, &sealed, &why);
 	if (!rc)
 		rc = tk_config_open(&home->ring, sealed.data, sealed.len_bytes, &list.files, &list.count, &why);
@@ -278,30 +331,76 @@ has_all(struct tk_home *home, struct tk_store *store, const struct file_list *sl
 	return rc;
 }
 
+/* What a site is to have, and whether it was given these very things. */
+struct recovery_data {
+	struct file_list list, slots;
+	int state_fd;
+	char mark[300], hex[2 * TK_HASH_BYTES + 1];   /* the name of the file that says so, and what it says */
+	bool given;
+};
+
+static void
+recovery_data_release(struct recovery_data *data)
+{
+	file_list_release(&data->list);
+	file_list_release(&data->slots);
+	tk_fd_cleanup(&data->state_fd);
+}
+
+static enum tk_rc
+read_recovery_data(struct tk_home *home, const struct tk_site *site, struct recovery_data *data, struct tk_err *err)
+{
+	TK_AUTO(tk_buf_release) struct tk_buf known = {0};
+	enum tk_rc rc;
+
+	(void)snprintf(data->mark, sizeof(data->mark), "recovery-data-%s", site->name);
+	if ((rc = add_config_files(home, &data->list, err)) || (rc = add_key_files(home, &data->list, err)) ||
+	    (rc = add_slot_files(home, &data->slots, err)) || (rc = digest_files(home, &data->list, &data->slots, data->hex, err)) ||
+	    (rc = open_state_dir(home, &data->state_fd, err)))
+		return rc;
+	data->given = !tk_read_file_at(data->state_fd, data->mark, sizeof(data->hex), &known, err) && known.len_bytes == strlen(data->hex) &&
+		      memcmp(known.data, data->hex, strlen(data->hex)) == 0;
+	return TK_OK;
+}
+
+void
+tk_home_prepare_site_ahead(void *ctx, const struct tk_site *site, struct tk_store *store)
+{
+	struct tk_home *home = ctx;
+	TK_AUTO(recovery_data_release) struct recovery_data data = {.state_fd = -1};
+	struct tk_store_ask asks[SENT_SLOTS_MAX + 2];
+	struct tk_err why;
+	size_t count = 0;
+
+	if (!site->is_remote || read_recovery_data(home, site, &data, &why) || !data.given)
+		return;
+	/* One more than there are: that it is not there is an answer too. */
+	for (size_t last = count_sent(home, &data.slots); count <= last && count <= SENT_SLOTS_MAX; count++)
+		asks[count] = (struct tk_store_ask){.kind = TK_ASK_SLOT, .id = &home->ring.source, .number = count};
+	asks[count++] = (struct tk_store_ask){.kind = TK_ASK_CONFIG, .id = &home->ring.source};
+	tk_store_ahead(store, asks, count);
+}
+
 enum tk_rc
 tk_home_prepare_site(void *ctx, const struct tk_site *site, struct tk_store *store, struct tk_err *err)
 {
 	struct tk_home *home = ctx;
-	TK_AUTO(file_list_release) struct file_list list = {0}, slots = {0};
-	TK_AUTO(tk_buf_release) struct tk_buf sealed = {0}, known = {0};
-	TK_AUTO(tk_fd_cleanup) int state_fd = -1;
-	char hex[2 * TK_HASH_BYTES + 1], mark[300] = "recovery-data-";
+	TK_AUTO(recovery_data_release) struct recovery_data data = {.state_fd = -1};
+	TK_AUTO(sent_slots_release) struct sent_slots slots = {.count = 0};
+	TK_AUTO(tk_buf_release) struct tk_buf sealed = {0};
 	bool has = false;
-	enum tk_rc rc;
+	enum tk_rc rc = read_recovery_data(home, site, &data, err);
 
-	(void)strncat(mark, site->name, sizeof(mark) - strlen(mark) - 1);
-	if ((rc = add_config_files(home, &list, err)) || (rc = add_key_files(home, &list, err)) || (rc = add_slot_files(home, &slots, err)) ||
-	    (rc = digest_files(home, &list, &slots, hex, err)) ||
-	    (rc = open_state_dir(home, &state_fd, err)))
+	if (rc)
 		return rc;
-	if (!tk_read_file_at(state_fd, mark, sizeof(hex), &known, err) && known.len_bytes == strlen(hex) && memcmp(known.data, hex, strlen(hex)) == 0) {
-		if ((rc = has_all(home, store, &slots, &has, err)) || has)
+	if (data.given) {
+		if ((rc = has_all(home, store, &data.slots, &has, err)) || has)
 			return rc;
 		tk_log_event(home->cli->log, TK_LOG_WARN, "recovery-data", "site=%s reason=\"it had lost or damaged what recover needs: it gets it again\"", site->name);
 	}
-	/* The slots first: what the configuration names, they open. Slots are dropped last, since a daemon wants the operator for that, who is not always there. */
-	if ((rc = put_slots(home, store, err)) || (rc = tk_config_seal(&home->ring, list.files, list.count, &sealed, err)) ||
-	    (rc = store->ops->put_config(store, sealed.data, sealed.len_bytes, err)) || (rc = drop_removed(home, store, err)))
+	/* Slots are dropped last, since a daemon wants the operator for that, who is not always there. */
+	if ((rc = read_sent_slots(home, &data.slots, &slots, err)) || (rc = tk_config_seal(&home->ring, data.list.files, data.list.count, &sealed, err)) ||
+	    (rc = put_all(&slots, &sealed, store, err)) || (rc = drop_removed(home, store, err)))
 		return rc;
-	return tk_publish_file(state_fd, mark, hex, strlen(hex), 0600, err);
+	return tk_publish_file(data.state_fd, data.mark, data.hex, strlen(data.hex), 0600, err);
 }

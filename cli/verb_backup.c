@@ -248,7 +248,7 @@ run_dataset(struct run *run, const struct tk_id *domain, struct tk_err *err)
 		.root_count = run->dataset->paths.count, .skip_dirs = skip, .spool_max_bytes = home->cfg->spool_max_bytes,
 		.threads = tk_home_threads(home),
 		.dry_run = tk_cli_flag(cli, TK_OPT_DRY_RUN), .judge = judge, .judge_ctx = run,
-		.prepare_site = tk_home_prepare_site, .prepare_ctx = home, .cancel = cli->cancel, .progress = cli->progress, .on_note = on_note,
+		.prepare_site = tk_home_prepare_site, .prepare_site_ahead = tk_home_prepare_site_ahead, .prepare_ctx = home, .cancel = cli->cancel, .progress = cli->progress, .on_note = on_note,
 		.note_ctx = run, .log = cli->log,
 	};
 	enum tk_rc rc;

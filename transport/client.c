@@ -48,24 +48,60 @@ take_pack_answer(struct tk_client *client, unsigned slot, const struct tk_frame 
 	return TK_OK;
 }
 
+static enum tk_rc
+check_welcome(const struct tk_frame *frame, enum tk_role role, struct tk_err *err)
+{
+	TK_AUTO(tk_message_cleanup) Tk__Wire__Welcome *welcome = NULL;
+	void *decoded = NULL;
+	enum tk_rc rc = tk_message_decode(&tk__wire__welcome__descriptor, frame->body, frame->head.len_bytes, &decoded, err);
+
+	welcome = decoded;
+	if (rc)
+		return rc;
+	if (welcome->version != TK_PROTOCOL_VERSION)
+		return tk_err_set(err, TK_EUNSUPPORTED, "it speaks version %u of the protocol", welcome->version);
+	if (welcome->features & TK_FEATURES_CRITICAL & ~(uint64_t)TK_FEATURES)
+		return tk_err_set(err, TK_EUNSUPPORTED, "it wants a feature that is not known here");
+	if (welcome->role != (uint32_t)role)
+		return tk_err_set(err, TK_EDENIED, "it gives another role than the one asked for");
+	return TK_OK;
+}
+
+static enum tk_rc
+take_greeting(struct tk_client *client, const struct tk_frame *frame, struct tk_err *err)
+{
+	client->greeting = 0;
+	if (frame->head.type == TK_FRAME_ERROR)
+		return tk_message_error(frame->body, frame->head.len_bytes, err);
+	if (frame->head.type != TK_FRAME_WELCOME)
+		return tk_err_set(err, TK_EPROTO, "a %s frame as answer to HELLO", tk_frame_name(frame->head.type));
+	return check_welcome(frame, client->role, err);
+}
+
 /* *mine: the frame is for a caller that waits for it. */
 static enum tk_rc
 sort_frame(struct tk_client *client, const struct tk_frame *frame, bool *mine, struct tk_err *err)
 {
+	bool kept = false;
+	enum tk_rc rc;
+
 	*mine = false;
 	if (frame->head.type == TK_FRAME_PING)
 		return TK_OK;
 	if (frame->head.type == TK_FRAME_BYE || (frame->head.type == TK_FRAME_ERROR && !frame->head.request)) {
-		enum tk_rc rc = tk_message_error(frame->body, frame->head.len_bytes, err);
+		rc = tk_message_error(frame->body, frame->head.len_bytes, err);
 
 		/* Whatever the reason: for this session the site is gone. Only a refusal keeps its own code. */
 		return rc == TK_EDENIED || rc == TK_EUNSUPPORTED || rc == TK_EPROTO ? rc : tk_err_context(err, TK_EUNREACH, "it said");
 	}
+	if (client->greeting && frame->head.request == client->greeting)
+		return take_greeting(client, frame, err);
 	for (unsigned i = 0; i < client->in_flight; i++)
 		if (client->window[i].request == frame->head.request)
 			return take_pack_answer(client, i, frame, err);
-	*mine = true;
-	return TK_OK;
+	rc = tk_client_keep(client, frame, &kept, err);
+	*mine = !rc && !kept;
+	return rc;
 }
 
 enum tk_rc
@@ -73,6 +109,7 @@ tk_client_next(struct tk_client *client, bool wait, bool *got, struct tk_frame *
 {
 	int64_t give_up_ns = tk_clock_mono_ns() + (int64_t)client->work_timeout_ms * 1000000;
 	unsigned before = client->in_flight;
+	uint32_t greeting = client->greeting;
 	enum tk_rc rc;
 
 	for (*got = false; !*got;) {
@@ -86,7 +123,7 @@ tk_client_next(struct tk_client *client, bool wait, bool *got, struct tk_frame *
 		if (rc)
 			return tk_client_fail(client, rc, err);
 		/* Whoever waits for room in the window looks again. */
-		if (wait && client->in_flight != before)
+		if (wait && (client->in_flight != before || client->greeting != greeting))
 			return TK_OK;
 	}
 	return TK_OK;
@@ -96,7 +133,7 @@ enum tk_rc
 tk_client_reply(struct tk_client *client, uint32_t request, enum tk_frame_type want, enum tk_frame_type other, struct tk_frame *frame,
 		struct tk_err *err)
 {
-	bool got = false;
+	bool got = tk_client_kept(client, frame);
 	enum tk_rc rc = TK_OK;
 
 	while (!got && !rc)
@@ -123,8 +160,12 @@ tk_client_call(struct tk_client *client, enum tk_frame_type type, const void *me
 	struct tk_frame_head head = {.type = type};
 	enum tk_rc rc = tk_client_alive(client, err);
 
+	if (!rc)
+		rc = tk_client_asked(client, type, message, &head.request, err);
 	if (rc)
 		return rc;
+	if (head.request)
+		return tk_client_reply(client, head.request, want, other, frame, err);
 	head.request = ++client->last_request;
 	if (message)
 		rc = tk_session_send_message(client->session, type, false, head.request, message, err);
@@ -157,6 +198,7 @@ tk_client_free(struct tk_client *client)
 	if (!client)
 		return;
 	tk_session_free(client->session);
+	tk_client_release_asked(client);
 	free(client);
 }
 
@@ -237,22 +279,13 @@ prove_operator(struct tk_client *client, const struct tk_client_options *options
 }
 
 static enum tk_rc
-check_welcome(const struct tk_frame *frame, enum tk_role role, struct tk_err *err)
+await_greeting(struct tk_client *client, struct tk_err *err)
 {
-	TK_AUTO(tk_message_cleanup) Tk__Wire__Welcome *welcome = NULL;
-	void *decoded = NULL;
-	enum tk_rc rc = tk_message_decode(&tk__wire__welcome__descriptor, frame->body, frame->head.len_bytes, &decoded, err);
+	enum tk_rc rc = TK_OK;
 
-	welcome = decoded;
-	if (rc)
-		return rc;
-	if (welcome->version != TK_PROTOCOL_VERSION)
-		return tk_err_set(err, TK_EUNSUPPORTED, "it speaks version %u of the protocol", welcome->version);
-	if (welcome->features & TK_FEATURES_CRITICAL & ~(uint64_t)TK_FEATURES)
-		return tk_err_set(err, TK_EUNSUPPORTED, "it wants a feature that is not known here");
-	if (welcome->role != (uint32_t)role)
-		return tk_err_set(err, TK_EDENIED, "it gives another role than the one asked for");
-	return TK_OK;
+	while (!rc && client->greeting)
+		rc = tk_client_wait_pack(client, err);
+	return rc;
 }
 
 enum tk_rc
@@ -260,8 +293,7 @@ tk_client_hello(struct tk_client *client, const struct tk_client_options *option
 {
 	Tk__Wire__Hello hello = TK__WIRE__HELLO__INIT;
 	uint8_t signature[TK_SIGN_SIG_BYTES];
-	struct tk_frame frame;
-	enum tk_rc rc;
+	enum tk_rc rc = TK_OK;
 
 	hello.version = TK_PROTOCOL_VERSION;
 	hello.features = TK_FEATURES;
@@ -277,11 +309,12 @@ tk_client_hello(struct tk_client *client, const struct tk_client_options *option
 			return rc;
 		hello.operator_proof = tk_message_bytes(signature, sizeof(signature));
 	}
-	rc = tk_client_call(client, TK_FRAME_HELLO, &hello, TK_FRAME_WELCOME, (enum tk_frame_type)0, &frame, err);
+	client->role = options->role;
+	client->greeting = ++client->last_request;
+	rc = tk_session_send_message(client->session, TK_FRAME_HELLO, false, client->greeting, &hello, err);
 	if (rc)
-		return rc;
-	rc = check_welcome(&frame, options->role, err);
-	return rc ? tk_client_fail(client, rc, err) : TK_OK;
+		return tk_client_fail(client, rc, err);
+	return options->greet_ahead ? TK_OK : await_greeting(client, err);
 }
 
 enum tk_rc

@@ -25,6 +25,7 @@ struct tk_client_options {
 	struct tk_id source;                    /* whose domains are meant */
 	const char *node_name;                  /* for the site's log */
 	const uint8_t *operator_seed;           /* NULL, or the operator's signing seed: needed for drop_slot and for replacing a slot */
+	bool greet_ahead;                       /* the site's answer to hello is not waited for: what it refuses comes out of the first call */
 	int connect_timeout_ms;                 /* TCP and TLS together, about */
 	int io_timeout_ms;                      /* without any byte going either way */
 	int work_timeout_ms;                    /* while the site only says that it lives */

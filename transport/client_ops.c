@@ -66,20 +66,45 @@ fill_state(const Tk__Wire__State *state, struct tk_store_state *out, struct tk_e
 	return TK_OK;
 }
 
+static Tk__Wire__StateAsk
+state_ask(const struct tk_id *domain, const void *known, size_t len_bytes)
+{
+	Tk__Wire__StateAsk ask = TK__WIRE__STATE_ASK__INIT;
+
+	ask.domain = tk_message_bytes(domain->b, TK_ID_BYTES);
+	ask.known = tk_message_bytes(known, len_bytes);
+	return ask;
+}
+
+static Tk__Wire__Record
+record_message(const void *record, size_t len_bytes)
+{
+	Tk__Wire__Record message = TK__WIRE__RECORD__INIT;
+
+	message.record = tk_message_bytes(record, len_bytes);
+	return message;
+}
+
+static Tk__Wire__Id
+id_message(const struct tk_id *id)
+{
+	Tk__Wire__Id message = TK__WIRE__ID__INIT;
+
+	message.id = tk_message_bytes(id->b, TK_ID_BYTES);
+	return message;
+}
+
 static enum tk_rc
 client_state(struct tk_store *store, const struct tk_id *domain, const struct tk_buf *known, struct tk_store_state *out,
 	     struct tk_err *err)
 {
 	TK_AUTO(tk_message_cleanup) Tk__Wire__State *state = NULL;
 	struct tk_client *client = tk_client_of(store);
-	Tk__Wire__StateAsk ask = TK__WIRE__STATE_ASK__INIT;
+	Tk__Wire__StateAsk ask = state_ask(domain, known ? known->data : NULL, known ? known->len_bytes : 0);
 	struct tk_frame frame;
 	void *decoded = NULL;
 	enum tk_rc rc;
 
-	ask.domain = tk_message_bytes(domain->b, TK_ID_BYTES);
-	if (known)
-		ask.known = tk_message_bytes(known->data, known->len_bytes);
 	rc = tk_client_call(client, TK_FRAME_STATE_ASK, &ask, TK_FRAME_STATE, NO_OTHER, &frame, err);
 	if (rc)
 		return rc;
@@ -94,9 +119,8 @@ client_state(struct tk_store *store, const struct tk_id *domain, const struct tk
 static enum tk_rc
 client_put_genesis(struct tk_store *store, const void *record, size_t len_bytes, struct tk_err *err)
 {
-	Tk__Wire__Record message = TK__WIRE__RECORD__INIT;
+	Tk__Wire__Record message = record_message(record, len_bytes);
 
-	message.record = tk_message_bytes(record, len_bytes);
 	return ask_ok(tk_client_of(store), TK_FRAME_GENESIS, &message, err);
 }
 
@@ -158,12 +182,11 @@ client_publish(struct tk_store *store, const void *record, size_t len_bytes, str
 	       struct tk_err *err)
 {
 	struct tk_client *client = tk_client_of(store);
-	Tk__Wire__Record message = TK__WIRE__RECORD__INIT;
+	Tk__Wire__Record message = record_message(record, len_bytes);
 	struct tk_frame frame;
 	enum tk_rc rc;
 
 	memset(missing, 0, sizeof(*missing));
-	message.record = tk_message_bytes(record, len_bytes);
 	rc = tk_client_call(client, TK_FRAME_PUBLISH, &message, TK_FRAME_RECORD, TK_FRAME_NAMES, &frame, err);
 	if (rc)
 		return rc;
@@ -175,9 +198,8 @@ client_publish(struct tk_store *store, const void *record, size_t len_bytes, str
 static enum tk_rc
 client_vote(struct tk_store *store, const void *grant, size_t len_bytes, struct tk_buf *vote, struct tk_err *err)
 {
-	Tk__Wire__Record message = TK__WIRE__RECORD__INIT;
+	Tk__Wire__Record message = record_message(grant, len_bytes);
 
-	message.record = tk_message_bytes(grant, len_bytes);
 	return ask_record(tk_client_of(store), TK_FRAME_VOTE, &message, vote, err);
 }
 
@@ -205,7 +227,7 @@ client_get_range(struct tk_store *store, const struct tk_pack_name *name, uint64
 			rc = tk_buf_put(out, frame.body, frame.head.len_bytes, err);
 		if (rc || !frame.head.more)
 			break;
-		rc = tk_client_reply(client, client->last_request, TK_FRAME_DATA, NO_OTHER, &frame, err);
+		rc = tk_client_reply(client, frame.head.request, TK_FRAME_DATA, NO_OTHER, &frame, err);
 	}
 	if (rc)
 		out->len_bytes = before;
@@ -253,19 +275,18 @@ static enum tk_rc
 client_list_points(struct tk_store *store, const struct tk_id *domain, struct tk_store_point **out, size_t *count, struct tk_err *err)
 {
 	struct tk_client *client = tk_client_of(store);
-	Tk__Wire__Id message = TK__WIRE__ID__INIT;
+	Tk__Wire__Id message = id_message(domain);
 	struct tk_frame frame;
 	enum tk_rc rc;
 
 	*out = NULL;
 	*count = 0;
-	message.id = tk_message_bytes(domain->b, TK_ID_BYTES);
 	rc = tk_client_call(client, TK_FRAME_LIST_POINTS, &message, TK_FRAME_POINTS, NO_OTHER, &frame, err);
 	while (!rc) {
 		rc = add_points(client, &frame, out, count, err);
 		if (rc || !frame.head.more)
 			break;
-		rc = tk_client_reply(client, client->last_request, TK_FRAME_POINTS, NO_OTHER, &frame, err);
+		rc = tk_client_reply(client, frame.head.request, TK_FRAME_POINTS, NO_OTHER, &frame, err);
 	}
 	if (rc) {
 		free(*out);
@@ -287,62 +308,83 @@ client_get_point(struct tk_store *store, const struct tk_id *domain, const struc
 	return ask_record(tk_client_of(store), TK_FRAME_GET_POINT, &message, out, err);
 }
 
-static enum tk_rc
-client_get_record(struct tk_store *store, const struct tk_id *domain, int kind, uint64_t epoch, struct tk_buf *out, struct tk_err *err)
+static Tk__Wire__RecordAsk
+record_ask(const struct tk_id *domain, int kind, uint64_t epoch)
 {
 	Tk__Wire__RecordAsk message = TK__WIRE__RECORD_ASK__INIT;
 
 	message.domain = tk_message_bytes(domain->b, TK_ID_BYTES);
 	message.kind = (uint32_t)kind;
 	message.epoch = epoch;
-	return ask_record(tk_client_of(store), TK_FRAME_GET_RECORD, &message, out, err);
+	return message;
 }
 
 static enum tk_rc
-client_put_slot(struct tk_store *store, const void *slot, size_t len_bytes, const uint8_t *recovery_key, struct tk_err *err)
+client_get_record(struct tk_store *store, const struct tk_id *domain, int kind, uint64_t epoch, struct tk_buf *out, struct tk_err *err)
+{
+	Tk__Wire__RecordAsk message = record_ask(domain, kind, epoch);
+
+	return ask_record(tk_client_of(store), TK_FRAME_GET_RECORD, &message, out, err);
+}
+
+static Tk__Wire__Slot
+slot_message(const void *slot, size_t len_bytes, const uint8_t *recovery_key)
 {
 	Tk__Wire__Slot message = TK__WIRE__SLOT__INIT;
 
 	message.record = tk_message_bytes(slot, len_bytes);
 	if (recovery_key)
 		message.recovery_key = tk_message_bytes(recovery_key, TK_KEY_BYTES);
+	return message;
+}
+
+static enum tk_rc
+client_put_slot(struct tk_store *store, const void *slot, size_t len_bytes, const uint8_t *recovery_key, struct tk_err *err)
+{
+	Tk__Wire__Slot message = slot_message(slot, len_bytes, recovery_key);
+
 	return ask_ok(tk_client_of(store), TK_FRAME_PUT_SLOT, &message, err);
 }
 
 static enum tk_rc
 client_drop_slot(struct tk_store *store, const struct tk_id *slot_id, struct tk_err *err)
 {
-	Tk__Wire__Id message = TK__WIRE__ID__INIT;
+	Tk__Wire__Id message = id_message(slot_id);
 
-	message.id = tk_message_bytes(slot_id->b, TK_ID_BYTES);
 	return ask_ok(tk_client_of(store), TK_FRAME_DROP_SLOT, &message, err);
 }
 
-static enum tk_rc
-client_get_slot(struct tk_store *store, const struct tk_id *source, unsigned index, struct tk_buf *out, struct tk_err *err)
+static Tk__Wire__SlotAsk
+slot_ask(const struct tk_id *source, unsigned index)
 {
 	Tk__Wire__SlotAsk message = TK__WIRE__SLOT_ASK__INIT;
 
 	message.source = tk_message_bytes(source->b, TK_ID_BYTES);
 	message.index = index;
+	return message;
+}
+
+static enum tk_rc
+client_get_slot(struct tk_store *store, const struct tk_id *source, unsigned index, struct tk_buf *out, struct tk_err *err)
+{
+	Tk__Wire__SlotAsk message = slot_ask(source, index);
+
 	return ask_record(tk_client_of(store), TK_FRAME_GET_SLOT, &message, out, err);
 }
 
 static enum tk_rc
 client_put_config(struct tk_store *store, const void *record, size_t len_bytes, struct tk_err *err)
 {
-	Tk__Wire__Record message = TK__WIRE__RECORD__INIT;
+	Tk__Wire__Record message = record_message(record, len_bytes);
 
-	message.record = tk_message_bytes(record, len_bytes);
 	return ask_ok(tk_client_of(store), TK_FRAME_PUT_CONFIG, &message, err);
 }
 
 static enum tk_rc
 client_get_config(struct tk_store *store, const struct tk_id *source, struct tk_buf *out, struct tk_err *err)
 {
-	Tk__Wire__Id message = TK__WIRE__ID__INIT;
+	Tk__Wire__Id message = id_message(source);
 
-	message.id = tk_message_bytes(source->b, TK_ID_BYTES);
 	return ask_record(tk_client_of(store), TK_FRAME_GET_CONFIG, &message, out, err);
 }
 
@@ -389,6 +431,76 @@ client_check_pack(struct tk_store *store, const struct tk_pack_name *name, uint3
 }
 
 static void
+ask_record_ahead(struct tk_client *client, enum tk_frame_type type, const struct tk_store_ask *ask)
+{
+	Tk__Wire__Record message = record_message(ask->data, ask->len_bytes);
+
+	tk_client_ask(client, type, &message);
+}
+
+static void
+ask_id_ahead(struct tk_client *client, enum tk_frame_type type, const struct tk_store_ask *ask)
+{
+	Tk__Wire__Id message = id_message(ask->id);
+
+	tk_client_ask(client, type, &message);
+}
+
+/* The question as the call itself asks it: by its bytes the call finds the answer. */
+static void
+ask_ahead(struct tk_client *client, const struct tk_store_ask *ask)
+{
+	Tk__Wire__StateAsk state;
+	Tk__Wire__RecordAsk record;
+	Tk__Wire__Slot slot;
+	Tk__Wire__SlotAsk held;
+
+	switch (ask->kind) {
+	case TK_ASK_STATE:
+		state = state_ask(ask->id, ask->data, ask->len_bytes);
+		tk_client_ask(client, TK_FRAME_STATE_ASK, &state);
+		break;
+	case TK_ASK_GENESIS:
+		ask_record_ahead(client, TK_FRAME_GENESIS, ask);
+		break;
+	case TK_ASK_FLUSH:
+		tk_client_ask(client, TK_FRAME_FLUSH, NULL);
+		break;
+	case TK_ASK_PUBLISH:
+		ask_record_ahead(client, TK_FRAME_PUBLISH, ask);
+		break;
+	case TK_ASK_POINTS:
+		ask_id_ahead(client, TK_FRAME_LIST_POINTS, ask);
+		break;
+	case TK_ASK_RECORD:
+		record = record_ask(ask->id, ask->record, ask->number);
+		tk_client_ask(client, TK_FRAME_GET_RECORD, &record);
+		break;
+	case TK_ASK_PUT_SLOT:
+		slot = slot_message(ask->data, ask->len_bytes, ask->recovery_key);
+		tk_client_ask(client, TK_FRAME_PUT_SLOT, &slot);
+		break;
+	case TK_ASK_SLOT:
+		held = slot_ask(ask->id, (unsigned)ask->number);
+		tk_client_ask(client, TK_FRAME_GET_SLOT, &held);
+		break;
+	case TK_ASK_PUT_CONFIG:
+		ask_record_ahead(client, TK_FRAME_PUT_CONFIG, ask);
+		break;
+	case TK_ASK_CONFIG:
+		ask_id_ahead(client, TK_FRAME_GET_CONFIG, ask);
+		break;
+	}
+}
+
+static void
+client_ahead(struct tk_store *store, const struct tk_store_ask *asks, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		ask_ahead(tk_client_of(store), &asks[i]);
+}
+
+static void
 client_abort(struct tk_store *store)
 {
 	struct tk_client *client = tk_client_of(store);
@@ -404,6 +516,7 @@ client_close(struct tk_store *store)
 }
 
 const struct tk_store_ops tk_client_ops = {
+	.ahead = client_ahead,
 	.state = client_state,
 	.put_genesis = client_put_genesis,
 	.have = client_have,

@@ -168,6 +168,8 @@ tk_client_put_pack(struct tk_store *store, const struct tk_pack_name *name, int 
 	chunk = malloc(TK_FRAME_DATA_MAX);
 	if (!chunk)
 		return tk_err_set(err, TK_ENOMEM, "no memory for sending a pack");
+	/* What was answered before a pack says nothing of the time after it. */
+	tk_client_void_asked(client);
 	pack.request = ++client->last_request;
 	client->window[client->in_flight++] = pack;
 	client->in_flight_bytes += len_bytes;

@@ -43,6 +43,7 @@ struct tk_conn {
 	struct tk_peer peer;                    /* a copy: registries come and go */
 	uint8_t pin[TK_PIN_BYTES];
 	bool operator_proved;
+	bool flush_failed;                      /* the last one: a PUBLISH may have been on its way already */
 
 	struct tk_vault_pack *pack;             /* being received; NULL: none, or it is thrown away */
 	bool in_pack;                           /* between PACK_BEGIN and PACK_END */

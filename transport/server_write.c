@@ -47,6 +47,7 @@ serve_flush(struct tk_conn *conn, uint32_t request, const void *message, struct 
 	enum tk_rc rc = tk_vault_flush(conn->server->vault, err);
 
 	(void)message;
+	conn->flush_failed = rc != TK_OK;
 	return rc ? rc : tk_conn_ok(conn, request, err);
 }
 
@@ -71,6 +72,9 @@ serve_publish(struct tk_conn *conn, uint32_t request, const void *message, struc
 
 	if (!rc)
 		rc = tk_conn_check_domain(conn, &domain, err);
+	/* A flush that is tried again may find nothing left to do. */
+	if (!rc && conn->flush_failed)
+		rc = tk_err_set(err, TK_EIO, "the flush before it failed");
 	if (rc)
 		return rc;
 	tk_buf_init(&receipt, TK_RECORD_MAX);

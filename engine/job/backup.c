@@ -66,7 +66,7 @@ open_sites(struct tk_backup *run, struct tk_err *err)
 	struct tk_sites_opts sites = {.sites = opts->sites, .count = opts->site_count, .domain = &opts->domain, .incarnation = &opts->incarnation,
 				      .genesis = opts->genesis,
 				      .journal = run->journal, .spool = run->spool, .stock = run->stock, .prepare = opts->prepare_site,
-				      .prepare_ctx = opts->prepare_ctx, .reconnect_ms = opts->reconnect_ms, .log = opts->log};
+				      .prepare_ahead = opts->prepare_site_ahead, .prepare_ctx = opts->prepare_ctx, .reconnect_ms = opts->reconnect_ms, .log = opts->log};
 	struct tk_epoch_opts epoch = {.handles = opts->sites, .site_count = opts->site_count, .journal = run->journal, .domain = &opts->domain,
 				      .ring = opts->ring, .incarnation = &opts->incarnation, .first_grant = opts->first_grant,
 				      .voters = &opts->voters, .fetch = run->fetch, .log = opts->log};

@@ -65,6 +65,7 @@ struct tk_backup_opts {
 	struct tk_voters voters;
 
 	enum tk_rc (*prepare_site)(void *ctx, const struct tk_site *site, struct tk_store *store, struct tk_err *err); /* see sites.h */
+	void (*prepare_site_ahead)(void *ctx, const struct tk_site *site, struct tk_store *store);
 	void *prepare_ctx;
 	const atomic_bool *cancel;
 	const struct tk_progress *progress;  /* may be NULL */

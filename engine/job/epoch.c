@@ -276,7 +276,7 @@ too_few(const struct tk_epoch_opts *opts, size_t votes, const struct tk_err *why
 }
 
 static enum tk_rc
-collect_votes(const struct tk_epoch_opts *opts, struct tk_epoch *epoch, bool *voted, struct tk_head *heads, struct tk_err *err)
+collect_votes(const struct tk_epoch_opts *opts, struct tk_epoch *epoch, bool *voted, bool *is_new, struct tk_head *heads, struct tk_err *err)
 {
 	struct tk_history_opts history = {.fetch = opts->fetch, .sites = opts->handles, .site_count = opts->site_count, .domain = opts->domain};
 	size_t votes = 0;
@@ -302,6 +302,7 @@ collect_votes(const struct tk_epoch_opts *opts, struct tk_epoch *epoch, bool *vo
 		tk_sites_report(opts->sites, i, &report);
 		rc = take_vote(epoch, &report, &heads[i], &epoch->parent, err);
 		voted[i] = true;
+		is_new[i] = !report.state.domain_known && heads[i].epoch == 0;
 		votes++;
 	}
 	if (!rc)
@@ -311,6 +312,7 @@ collect_votes(const struct tk_epoch_opts *opts, struct tk_epoch *epoch, bool *vo
 	if (!tk_voters_suffice(opts->voters, opts->handles, voted, opts->site_count))
 		return too_few(opts, votes, &why, err);
 	history.voted = voted;
+	history.is_new = is_new;
 	history.heads = heads;
 	if ((rc = tk_history_check(&history, &epoch->parent, err)))
 		return rc;
@@ -322,14 +324,16 @@ static enum tk_rc
 win_epoch(const struct tk_epoch_opts *opts, struct tk_epoch_verdict *out, struct tk_err *err)
 {
 	bool *voted = calloc(opts->site_count ? opts->site_count : 1, sizeof(*voted));
+	bool *is_new = calloc(opts->site_count ? opts->site_count : 1, sizeof(*is_new));
 	struct tk_head *heads = calloc(opts->site_count ? opts->site_count : 1, sizeof(*heads));
 	enum tk_rc rc;
 
 	out->won_now = true;
-	rc = voted && heads ? make_grant(opts, &out->epoch, err) : tk_err_set(err, TK_ENOMEM, "no memory for votes");
+	rc = voted && is_new && heads ? make_grant(opts, &out->epoch, err) : tk_err_set(err, TK_ENOMEM, "no memory for votes");
 	if (!rc)
-		rc = collect_votes(opts, &out->epoch, voted, heads, err);
+		rc = collect_votes(opts, &out->epoch, voted, is_new, heads, err);
 	free(voted);
+	free(is_new);
 	free(heads);
 	if (rc)
 		return rc;

@@ -23,7 +23,7 @@ list_all(const struct tk_history_opts *opts, struct listed *lists, struct tk_err
 	enum tk_rc rc = TK_OK;
 
 	for (size_t i = 0; i < opts->site_count && !rc; i++)
-		if (opts->voted[i])
+		if (opts->voted[i] && !opts->is_new[i])
 			rc = tk_fetch_list_points(opts->fetch, i, opts->domain, &lists[i].points, &lists[i].count, err);
 	return rc;
 }

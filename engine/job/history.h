@@ -9,6 +9,7 @@ struct tk_history_opts {
 	const struct tk_site *sites;
 	size_t site_count;
 	const bool *voted;                    /* by site */
+	const bool *is_new;                   /* by site: it did not know the domain when it was met, and so lists nothing */
 	const struct tk_head *heads;          /* that their votes name */
 	const struct tk_id *domain;
 };

@@ -26,17 +26,51 @@ enum tk_rc
 tk_site_meet(struct tk_store *store, const struct tk_id *domain, struct tk_journal *journal, const char *name, struct tk_site_marks *marks,
 	     struct tk_store_state *state, struct tk_err *err)
 {
+	struct tk_store_ask asks[] = {{.kind = TK_ASK_STATE, .id = domain}, {.kind = TK_ASK_RECORD, .id = domain, .record = TK_RECORD_MARKS}};
 	TK_AUTO(tk_buf_release) struct tk_buf list = {0};
 	enum tk_rc rc = tk_journal_site_mark(journal, name, &marks->own, err);
 
 	if (!rc || rc == TK_ENOENT)
 		rc = own_list(&marks->own, &list, err);
-	if (!rc)
+	asks[0].data = list.data;
+	asks[0].len_bytes = list.len_bytes;
+	if (!rc) {
+		tk_store_ahead(store, asks, 2);
 		rc = store->ops->state(store, domain, &list, state, err);
+	}
 	if (rc || !state->domain_known)
 		return rc;
 	rc = store->ops->get_record(store, domain, TK_RECORD_MARKS, 0, &marks->of_others, err);
 	return rc == TK_ENOENT ? TK_OK : rc;
+}
+
+static bool
+is_among(const struct tk_marks *marks, const struct tk_mark *mark)
+{
+	for (size_t i = 0; i < marks->count; i++)
+		if (marks->mark[i].record.len_bytes == mark->record.len_bytes &&
+		    memcmp(marks->mark[i].record.data, mark->record.data, mark->record.len_bytes) == 0)
+			return true;
+	return false;
+}
+
+enum tk_rc
+tk_site_marks_cover(const struct tk_site_marks *marks, const struct tk_marks *all, bool *cover, struct tk_err *err)
+{
+	TK_AUTO(tk_marks_free) struct tk_marks *known = calloc(1, sizeof(*known));
+	enum tk_rc rc = known ? tk_site_marks_gather(marks, known, err) : tk_err_set(err, TK_ENOMEM, "no memory for marks");
+
+	*cover = !rc;
+	for (size_t i = 0; *cover && i < all->count; i++)
+		*cover = is_among(known, &all->mark[i]);
+	return rc;
+}
+
+enum tk_rc
+tk_site_marks_told(struct tk_site_marks *marks, const struct tk_buf *list, struct tk_err *err)
+{
+	tk_buf_clear(&marks->of_others);
+	return tk_buf_put(&marks->of_others, list->data, list->len_bytes, err);
 }
 
 enum tk_rc

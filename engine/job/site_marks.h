@@ -23,6 +23,10 @@ TK_MUST_CHECK enum tk_rc tk_site_marks_keep(struct tk_site_marks *marks, const s
 /* Journals a vote as the site's newest promise. TK_EPROTO: it is not signed by site_key. */
 TK_MUST_CHECK enum tk_rc tk_site_journal_vote(struct tk_journal *journal, const char *name, const uint8_t site_key[TK_KEY_BYTES],
 					      const struct tk_buf *record, struct tk_err *err);
+/* *cover: the site knows all of these already, or gave them itself: there is no need to tell it. */
+TK_MUST_CHECK enum tk_rc tk_site_marks_cover(const struct tk_site_marks *marks, const struct tk_marks *all, bool *cover, struct tk_err *err);
+/* The site was told this list, which holds what it knew before. */
+TK_MUST_CHECK enum tk_rc tk_site_marks_told(struct tk_site_marks *marks, const struct tk_buf *list, struct tk_err *err);
 /* Adds what is known of and by this site to *all, whose marks then borrow from *marks. */
 TK_MUST_CHECK enum tk_rc tk_site_marks_gather(const struct tk_site_marks *marks, struct tk_marks *all, struct tk_err *err);
 

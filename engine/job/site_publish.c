@@ -207,8 +207,12 @@ take_receipt(struct tk_site_publish *request, const struct tk_head *at, const st
 static enum tk_rc
 publish(struct tk_site_publish *request, const void *record, size_t len_bytes, struct tk_buf *receipt, struct tk_err *err)
 {
-	enum tk_rc rc = request->store->ops->flush(request->store, err);
+	const struct tk_store_ask asks[] = {{.kind = TK_ASK_FLUSH}, {.kind = TK_ASK_PUBLISH, .data = record, .len_bytes = len_bytes}};
+	enum tk_rc rc;
 
+	/* Behind the last pack, without a word in between: a site that has not all of it, or cannot make it durable, gives no receipt. */
+	tk_store_ahead(request->store, asks, 2);
+	rc = request->store->ops->flush(request->store, err);
 	for (int round = 0; !rc; round++) {
 		struct tk_pack_names missing = {0};
 

@@ -82,9 +82,26 @@ set_store(struct tk_site_worker *worker, struct tk_store *store)
 	return before;
 }
 
+/* What will be asked once the session is open: by then the answers are there. The site's promise is, as a rule, the epoch that the journal knows. */
+static void
+ask_ahead(struct tk_site_worker *worker, struct tk_store *store)
+{
+	const struct tk_sites_opts *opts = &worker->sites->opts;
+	struct tk_store_ask grant = {.kind = TK_ASK_RECORD, .id = opts->domain, .record = TK_RECORD_GRANT};
+	struct tk_epoch epoch = {0};
+
+	if (!tk_journal_get_epoch(opts->journal, opts->domain, &epoch, NULL)) {
+		grant.number = epoch.epoch;
+		tk_store_ahead(store, &grant, 1);
+	}
+	tk_epoch_release(&epoch);
+	if (opts->prepare_ahead)
+		opts->prepare_ahead(opts->prepare_ctx, &opts->sites[worker->index], store);
+}
+
 /* A session with a site that is what it was, and has forgotten nothing. */
 static enum tk_rc
-worker_meet(struct tk_site_worker *worker, struct tk_store_state *state, struct tk_err *err)
+worker_meet(struct tk_site_worker *worker, bool first, struct tk_store_state *state, struct tk_err *err)
 {
 	struct tk_sites *sites = worker->sites;
 	const struct tk_site *site = &sites->opts.sites[worker->index];
@@ -95,6 +112,8 @@ worker_meet(struct tk_site_worker *worker, struct tk_store_state *state, struct 
 	if (rc)
 		return rc;
 	(void)set_store(worker, store);
+	if (first)
+		ask_ahead(worker, store);
 	rc = tk_site_meet(store, sites->opts.domain, sites->opts.journal, site->name, &marks, state, err);
 	pthread_mutex_lock(&sites->lock);
 	tk_site_marks_release(&worker->marks);
@@ -110,19 +129,20 @@ worker_open(struct tk_site_worker *worker, struct tk_store_state *state, bool *o
 {
 	struct tk_sites *sites = worker->sites;
 	const struct tk_site *site = &sites->opts.sites[worker->index];
+	const struct tk_buf *genesis = sites->opts.genesis;
+	const struct tk_store_ask ask = {.kind = TK_ASK_GENESIS, .data = genesis->data, .len_bytes = genesis->len_bytes};
 	struct tk_err why;
-	enum tk_rc rc = worker_meet(worker, state, err);
+	enum tk_rc rc = worker_meet(worker, true, state, err);
 
 	if (rc)
 		return rc;
 	*own_promise = promised_to_us(worker, state);
-	if (!state->domain_known &&
-	    (rc = worker->store->ops->put_genesis(worker->store, sites->opts.genesis->data, sites->opts.genesis->len_bytes, err)))
-		return rc;
+	if (!state->domain_known)
+		tk_store_ahead(worker->store, &ask, 1);
 	/* Without it the data is as safe as before: only `recover` from this site alone would not work yet. */
 	if (sites->opts.prepare && sites->opts.prepare(sites->opts.prepare_ctx, site, worker->store, &why))
 		tk_log_event(sites->opts.log, TK_LOG_WARN, "recovery-data", "site=%s reason=\"%s\"", site->name, why.text);
-	return TK_OK;
+	return state->domain_known ? TK_OK : worker->store->ops->put_genesis(worker->store, genesis->data, genesis->len_bytes, err);
 }
 
 /* From now on the site's newest promise is this one. */
@@ -158,6 +178,11 @@ do_tell(struct tk_site_worker *worker, struct tk_site_work *work, struct tk_err 
 
 	if (!rc && (state.read_only || memcmp(&state.vault_incarnation, &worker->report.state.vault_incarnation, sizeof(state.vault_incarnation)) != 0))
 		rc = tk_err_set(err, TK_EBEHIND, BEHIND_TEXT);
+	if (rc)
+		return rc;
+	pthread_mutex_lock(&worker->sites->lock);
+	rc = tk_site_marks_told(&worker->marks, &work->record, err);
+	pthread_mutex_unlock(&worker->sites->lock);
 	if (!rc)
 		end_tell(worker, true);
 	return rc;
@@ -351,7 +376,7 @@ reopen(struct tk_site_worker *worker, struct tk_err *err)
 	enum tk_rc rc;
 
 	tk_store_cleanup(&before);
-	if ((rc = worker_meet(worker, &state, err)))
+	if ((rc = worker_meet(worker, false, &state, err)))
 		return rc;
 	if (memcmp(&state.vault_incarnation, &worker->report.state.vault_incarnation, sizeof(state.vault_incarnation)) != 0)
 		return tk_err_set(err, TK_EBEHIND, BEHIND_TEXT);

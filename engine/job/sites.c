@@ -142,8 +142,30 @@ site_is_idle(void *ctx)
 	return !working;
 }
 
+static bool
+has_promised(const struct tk_site_worker *worker)
+{
+	return worker->report.voted || worker->report.has_receipt;
+}
+
+/* Under the lock. A promise that stands alone needs no second word: its giving is the answer that nothing came before. */
+static bool
+must_be_asked(const struct tk_sites *sites, const struct tk_site_worker *worker, bool promised, const struct tk_marks *all)
+{
+	size_t promises = 0;
+	struct tk_err why;
+	bool cover;
+
+	if (worker->report.phase != TK_SITE_OPEN || (promised && (!has_promised(worker) || worker->report.told)))
+		return false;
+	for (size_t i = 0; i < sites->count; i++)
+		promises += has_promised(&sites->workers[i]);
+	return (promised && promises > 1) || tk_site_marks_cover(&worker->marks, all, &cover, &why) || !cover;
+}
+
+/* *list: the newest promise of every site. Sites that are to be asked are marked as `telling`; of the others, those that promised count as asked. */
 static enum tk_rc
-gather_all(struct tk_sites *sites, struct tk_buf *list, size_t *count, struct tk_err *err)
+gather_all(struct tk_sites *sites, bool promised, struct tk_buf *list, size_t *count, struct tk_err *err)
 {
 	TK_AUTO(tk_marks_free) struct tk_marks *all = calloc(1, sizeof(*all));
 	struct tk_err why;
@@ -158,6 +180,12 @@ gather_all(struct tk_sites *sites, struct tk_buf *list, size_t *count, struct tk
 			tk_log_event(sites->opts.log, TK_LOG_WARN, "marks", "site=%s reason=\"%s\"", sites->opts.sites[i].name, why.text);
 	rc = tk_marks_encode(all, list, err);
 	*count = all->count;
+	for (size_t i = 0; i < sites->count; i++) {
+		struct tk_site_worker *worker = &sites->workers[i];
+
+		worker->telling = !rc && all->count > 0 && must_be_asked(sites, worker, promised, all);
+		worker->report.told |= !rc && promised && worker->report.phase == TK_SITE_OPEN && has_promised(worker) && !worker->telling;
+	}
 	pthread_mutex_unlock(&sites->lock);
 	return rc;
 }
@@ -181,15 +209,14 @@ tk_sites_tell(struct tk_sites *sites, bool promised, struct tk_err *err)
 	struct tk_site_work model = {.kind = WORK_TELL};
 	TK_AUTO(tk_buf_release) struct tk_buf list = {0};
 	size_t count = 0;
-	enum tk_rc rc = gather_all(sites, &list, &count, err);
+	enum tk_rc rc = gather_all(sites, promised, &list, &count, err);
 
 	for (size_t i = 0; i < sites->count && !rc && count > 0; i++) {
 		struct tk_site_worker *worker = &sites->workers[i];
 		bool wanted;
 
 		pthread_mutex_lock(&sites->lock);
-		wanted = worker->report.phase == TK_SITE_OPEN && (!promised || ((worker->report.voted || worker->report.has_receipt) && !worker->report.told));
-		worker->telling = wanted;
+		wanted = worker->telling;
 		pthread_mutex_unlock(&sites->lock);
 		if (wanted)
 			rc = add_work(sites, i, &model, list.data, list.len_bytes, err);

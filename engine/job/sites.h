@@ -22,6 +22,8 @@ struct tk_sites_opts {
 	struct tk_stock *stock;               /* is told which sites are in reach, and what they hold */
 	/* Called by the worker once its session is open: gives the site what `recover` needs of this home. May be NULL; a failure is only logged. */
 	enum tk_rc (*prepare)(void *ctx, const struct tk_site *site, struct tk_store *store, struct tk_err *err);
+	/* Asks ahead (store.h) for what `prepare` will look at; may be NULL. */
+	void (*prepare_ahead)(void *ctx, const struct tk_site *site, struct tk_store *store);
 	void *prepare_ctx;
 	int64_t reconnect_ms;                 /* how long a site whose session broke is tried again; 0: not at all */
 	const struct tk_log *log;
@@ -57,7 +59,8 @@ void tk_sites_report(struct tk_sites *sites, size_t site, struct tk_site_report 
 /*
  * Tells each open site the newest promise of every site that is known here or at any of them, and waits for the answers. One that finds that it does not know a
  * promise of its own, or shows another incarnation than at its opening, fails with TK_EBEHIND, and its vote or receipt counts no more. `promised`: only those
- * that gave a vote or receipt since they were told last.
+ * that gave a vote or receipt since they were told last. A site that knows them all is not asked: unless it made its promise along with others, when it may have forgotten
+ * it by the time that theirs came.
  */
 TK_MUST_CHECK enum tk_rc tk_sites_tell(struct tk_sites *sites, bool promised, struct tk_err *err);
 /* Asks one open site for its vote; waits for the answer. */

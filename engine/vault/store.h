@@ -39,9 +39,35 @@ struct tk_pack_names {
 	size_t count;
 };
 
+/* A call that comes soon, with what it will be given (all borrowed during `ahead` only). */
+enum tk_ask_kind {
+	TK_ASK_STATE,                           /* id: the domain; data: the marks */
+	TK_ASK_GENESIS,                         /* data */
+	TK_ASK_FLUSH,
+	TK_ASK_PUBLISH,                         /* data */
+	TK_ASK_POINTS,                          /* id: the domain */
+	TK_ASK_RECORD,                          /* id: the domain; record, number: kind and epoch */
+	TK_ASK_PUT_SLOT,                        /* data, recovery_key */
+	TK_ASK_SLOT,                            /* id: the source; number: the index */
+	TK_ASK_PUT_CONFIG,                      /* data */
+	TK_ASK_CONFIG,                          /* id: the source */
+};
+struct tk_store_ask {
+	enum tk_ask_kind kind;
+	const struct tk_id *id;
+	const void *data;
+	size_t len_bytes;
+	const uint8_t *recovery_key;
+	int record;
+	uint64_t number;
+};
+
 struct tk_store;
 
 struct tk_store_ops {
+	/* The calls that come next. Behind a network their questions go out at once, in this order, and share a round trip. The first call that was not named makes
+	 * those void which did not come yet, but for what they did at the site. NULL where no call waits long: tk_store_ahead. */
+	void (*ahead)(struct tk_store *store, const struct tk_store_ask *asks, size_t count);
 	/* known (may be NULL): a list of promises (marks.h). A vault that does not know one of its own was rolled back, and serves reads only; those of other sites in
 	 * this domain it keeps, to tell them to others. */
 	TK_MUST_CHECK enum tk_rc (*state)(struct tk_store *store, const struct tk_id *domain, const struct tk_buf *known,
@@ -107,6 +133,7 @@ struct tk_store {
 	const struct tk_store_ops *ops;
 };
 
+void tk_store_ahead(struct tk_store *store, const struct tk_store_ask *asks, size_t count);
 void tk_pack_names_release(struct tk_pack_names *names);
 /* Closes *store (NULL allowed) and sets it to NULL. */
 void tk_store_cleanup(struct tk_store **store);

@@ -37,6 +37,22 @@ tk_bundle_out_clear(struct tk_bundle_out *out)
 	out->leaf_count = out->entries = 0;
 }
 
+struct tk_bundle_mark
+tk_bundle_out_mark(const struct tk_bundle_out *out)
+{
+	return (struct tk_bundle_mark){out->leaves.len_bytes, out->pack_count, out->leaf_count, out->entries};
+}
+
+void
+tk_bundle_out_return(struct tk_bundle_out *out, const struct tk_bundle_mark *mark)
+{
+	tk_buf_clear(&out->head);
+	out->leaves.len_bytes = mark->leaves_bytes;
+	out->pack_count = mark->pack_count;
+	out->leaf_count = mark->leaf_count;
+	out->entries = mark->entries;
+}
+
 /* The index of a pack in the bundle's table. Leaves that follow one another mostly lie in one pack: searched from the end. */
 static enum tk_rc
 pack_index(struct tk_bundle_out *out, uint32_t number, uint64_t *index, struct tk_err *err)

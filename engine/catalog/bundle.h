@@ -23,6 +23,13 @@ struct tk_bundle_out {
 void tk_bundle_out_init(struct tk_bundle_out *out);
 void tk_bundle_out_release(struct tk_bundle_out *out);
 void tk_bundle_out_clear(struct tk_bundle_out *out);
+/* How far it is; and back to there, without the leaves added since. */
+struct tk_bundle_mark {
+	size_t leaves_bytes, pack_count;
+	uint64_t leaf_count, entries;
+};
+struct tk_bundle_mark tk_bundle_out_mark(const struct tk_bundle_out *out);
+void tk_bundle_out_return(struct tk_bundle_out *out, const struct tk_bundle_mark *mark);
 /* Errors: TK_EINVAL (a page or the bundle too large, a count that is not the page's), TK_ENOMEM. */
 TK_MUST_CHECK enum tk_rc tk_bundle_out_add(struct tk_bundle_out *out, const struct tk_page_info *info, const void *plain, size_t plain_bytes,
 					   const struct tk_sidecar *sidecars, size_t count, struct tk_err *err);

@@ -126,6 +126,8 @@ tk_catalog_advance(struct tk_catalog *catalog, const struct tk_head *at, struct 
 			return tk_err_set(err, TK_ENOENT, "the catalog has no pages of the point, epoch %llu sequence %llu",
 					  (unsigned long long)at->epoch, (unsigned long long)at->sequence);
 	}
+	if (unlinkat(catalog->dirfd, TK_UNFINISHED_NAME, 0) < 0 && errno != ENOENT)
+		return tk_err_errno(err, TK_EIO, "removing `unfinished` of the catalog");
 	/* The bundles of the point before go only once nothing can bring its pointer back. */
 	if ((rc = tk_fsync_dir(catalog->dirfd, "the catalog", err)))
 		return rc;
@@ -177,6 +179,7 @@ tk_catalog_sweep(struct tk_catalog *catalog)
 {
 	TK_AUTO(tk_current_release) struct tk_current current = {0};
 	TK_AUTO(tk_current_release) struct tk_current next = {0};
+	TK_AUTO(tk_current_release) struct tk_current unfinished = {0};
 	TK_AUTO(tk_markset_release) struct tk_markset named = {0};
 	bool found;
 
@@ -184,7 +187,8 @@ tk_catalog_sweep(struct tk_catalog *catalog)
 		return;
 	/* Without knowing what is needed nothing is removed. */
 	if (tk_catalog_try_load(catalog, TK_CURRENT_NAME, &current, &found, NULL) || tk_catalog_try_load(catalog, TK_NEXT_NAME, &next, &found, NULL) ||
-	    mark_bundles(&current, &named) || mark_bundles(&next, &named))
+	    tk_catalog_try_load(catalog, TK_UNFINISHED_NAME, &unfinished, &found, NULL) || mark_bundles(&current, &named) ||
+	    mark_bundles(&next, &named) || mark_bundles(&unfinished, &named))
 		return;
 	if (!tk_domain_dir_sweep(catalog->bundles_dirfd, is_named, &named, NULL))
 		(void)!tk_domain_dir_sweep(catalog->dirfd, is_no_leftover, NULL, NULL);

@@ -5,6 +5,7 @@
  *   bundles/<digest hex>   a run of leaf pages with sidecars, named by the digest of its bytes: immutable, self-verifying
  *   current                the pointer, moved last by rename: the point, its tree, its bundles, its nodes; ends with a digest
  *   next                   the same for a point that is journaled and not yet known to be stored anywhere
+ *   unfinished             bundles of a run that is under way, or was interrupted: of no point, nodes or root
  * A bundle begins where a level-1 node begins (docs/FORMAT.md), so one changed file rewrites one bundle. Page and sidecar are in one immutable
  * file: no crash can pair one with another's. */
 #ifndef TK_CATALOG_CATALOG_H
@@ -50,6 +51,8 @@ struct tk_catalog_leaf {
 	const struct tk_sidecar *sidecars;    /* info.entries of them */
 };
 TK_MUST_CHECK enum tk_rc tk_catalog_reader_open(struct tk_catalog *catalog, struct tk_catalog_reader **out, struct tk_err *err);
+/* Those that an interrupted run had made, in order: their pages may be stored nowhere, nor what they refer to. TK_ENOENT, TK_ECORRUPT: there are none of use. */
+TK_MUST_CHECK enum tk_rc tk_catalog_reader_open_unfinished(struct tk_catalog *catalog, struct tk_catalog_reader **out, struct tk_err *err);
 /* *leaf is NULL at the end. A bundle that is missing or damaged is TK_ECORRUPT. */
 TK_MUST_CHECK enum tk_rc tk_catalog_reader_next(struct tk_catalog_reader *reader, const struct tk_catalog_leaf **leaf, struct tk_err *err);
 void tk_catalog_reader_cleanup(struct tk_catalog_reader **reader);
@@ -76,11 +79,15 @@ TK_MUST_CHECK enum tk_rc tk_catalog_node_find(struct tk_catalog_writer *writer, 
 					      struct tk_err *err);
 TK_MUST_CHECK enum tk_rc tk_catalog_node_made(struct tk_catalog_writer *writer, const struct tk_digest *key, struct tk_blob_ref ref,
 					      struct tk_err *err);
+/* Writes the leaves added so far and one that is not finished (info->entries 0: none) as `unfinished`, all fsynced; what was there under that name is replaced.
+ * The writer goes on as if nothing was. */
+TK_MUST_CHECK enum tk_rc tk_catalog_writer_checkpoint(struct tk_catalog_writer *writer, const struct tk_page_info *info, const void *plain,
+						      size_t plain_bytes, const struct tk_sidecar *sidecars, size_t count, struct tk_err *err);
 /* Writes the bundles and `next`, all fsynced. Call before the point is journaled. */
 TK_MUST_CHECK enum tk_rc tk_catalog_writer_finish(struct tk_catalog_writer *writer, const struct tk_catalog_current *next, struct tk_err *err);
 void tk_catalog_writer_cleanup(struct tk_catalog_writer **writer);
 
-/* `next` becomes `current` if it is the given point (rename, fsync of the directory); then sweeps what the new current does not name.
+/* `next` becomes `current` if it is the given point (rename, fsync of the directory), and `unfinished` goes; then sweeps what the new current does not name.
  * TK_ENOENT: there is no such next. */
 TK_MUST_CHECK enum tk_rc tk_catalog_advance(struct tk_catalog *catalog, const struct tk_head *at, struct tk_err *err);
 /* Forgets `next` (the point was abandoned). Idempotent. */

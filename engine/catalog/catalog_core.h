@@ -7,6 +7,7 @@
 
 #define TK_CURRENT_NAME "current"
 #define TK_NEXT_NAME "next"
+#define TK_UNFINISHED_NAME "unfinished"
 #define TK_BUNDLE_NAME_BYTES (2 * TK_DIGEST_BYTES + 1)
 
 struct tk_catalog {
@@ -18,14 +19,14 @@ struct tk_catalog {
 	unsigned readers, writers;    /* open ones: nothing is swept under them */
 };
 
-/* Reads `current` or `next` into *out (empty). Errors: TK_ENOENT, TK_ECORRUPT, TK_EIO. */
+/* Reads `current`, `next` or `unfinished` into *out (empty). Errors: TK_ENOENT, TK_ECORRUPT, TK_EIO. */
 TK_MUST_CHECK enum tk_rc tk_catalog_load(struct tk_catalog *catalog, const char *name, struct tk_current *out, struct tk_err *err);
 /* As tk_catalog_load, but a missing or damaged one leaves *out empty; *found. */
 TK_MUST_CHECK enum tk_rc tk_catalog_try_load(struct tk_catalog *catalog, const char *name, struct tk_current *out, bool *found,
 					     struct tk_err *err);
 /* Writes it, durable on return. */
 TK_MUST_CHECK enum tk_rc tk_catalog_store(struct tk_catalog *catalog, const char *name, const struct tk_current *current, struct tk_err *err);
-/* Removes the bundles that neither `current` nor `next` names, and temporary files, unless someone still reads or writes. What cannot
+/* Removes the bundles that none of the pointers names, and temporary files, unless someone still reads or writes. What cannot
  * be removed now is removed by a later sweep. */
 void tk_catalog_sweep(struct tk_catalog *catalog);
 

@@ -24,8 +24,8 @@ struct tk_catalog_reader {
 	struct tk_bundle_in again;
 };
 
-enum tk_rc
-tk_catalog_reader_open(struct tk_catalog *catalog, struct tk_catalog_reader **out, struct tk_err *err)
+static enum tk_rc
+open_reader(struct tk_catalog *catalog, const char *pointer, struct tk_catalog_reader **out, struct tk_err *err)
 {
 	TK_AUTO(tk_catalog_reader_cleanup) struct tk_catalog_reader *reader = calloc(1, sizeof(*reader));
 	enum tk_rc rc;
@@ -38,11 +38,23 @@ tk_catalog_reader_open(struct tk_catalog *catalog, struct tk_catalog_reader **ou
 	tk_buf_init(&reader->bundle.path, 0);
 	tk_buf_init(&reader->record, 0);
 	tk_buf_init(&reader->again.path, 0);
-	if ((rc = tk_catalog_load(catalog, TK_CURRENT_NAME, &reader->current, err)) || (rc = tk_hash_ctx_new(catalog->suite, &reader->hash, err)))
+	if ((rc = tk_catalog_load(catalog, pointer, &reader->current, err)) || (rc = tk_hash_ctx_new(catalog->suite, &reader->hash, err)))
 		return rc;
 	*out = reader;
 	reader = NULL;
 	return TK_OK;
+}
+
+enum tk_rc
+tk_catalog_reader_open(struct tk_catalog *catalog, struct tk_catalog_reader **out, struct tk_err *err)
+{
+	return open_reader(catalog, TK_CURRENT_NAME, out, err);
+}
+
+enum tk_rc
+tk_catalog_reader_open_unfinished(struct tk_catalog *catalog, struct tk_catalog_reader **out, struct tk_err *err)
+{
+	return open_reader(catalog, TK_UNFINISHED_NAME, out, err);
 }
 
 void

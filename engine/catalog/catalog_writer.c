@@ -109,9 +109,9 @@ write_bundle(struct tk_catalog_writer *writer, const char *name, struct tk_err *
 	return write_tmp(writer, file->tmp, err);
 }
 
-/* Ends the bundle. One whose bytes are there under their name is not written again. */
+/* Writes the bundle as it is, and adds it to `next`. One whose bytes are there under their name is not written again. */
 static enum tk_rc
-end_bundle(struct tk_catalog_writer *writer, struct tk_err *err)
+put_bundle(struct tk_catalog_writer *writer, struct tk_err *err)
 {
 	struct tk_bundle_out *bundle = &writer->bundle;
 	struct tk_current_bundle row = {.entries = bundle->entries};
@@ -130,7 +130,15 @@ end_bundle(struct tk_catalog_writer *writer, struct tk_err *err)
 	if (fstatat(writer->catalog->bundles_dirfd, name, &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISREG(st.st_mode) ||
 	    (uint64_t)st.st_size != bundle->head.len_bytes + bundle->leaves.len_bytes)
 		rc = write_bundle(writer, name, err);
-	tk_bundle_out_clear(bundle);
+	return rc;
+}
+
+static enum tk_rc
+end_bundle(struct tk_catalog_writer *writer, struct tk_err *err)
+{
+	enum tk_rc rc = put_bundle(writer, err);
+
+	tk_bundle_out_clear(&writer->bundle);
 	return rc;
 }
 
@@ -191,6 +199,29 @@ publish_pending(struct tk_catalog_writer *writer, struct tk_err *err)
 	}
 	/* Also for bundles that were there: the run that wrote them may have died before it came here. */
 	return tk_fsync_dir(dirfd, "the bundles of the catalog", err);
+}
+
+enum tk_rc
+tk_catalog_writer_checkpoint(struct tk_catalog_writer *writer, const struct tk_page_info *info, const void *plain, size_t plain_bytes,
+			     const struct tk_sidecar *sidecars, size_t count, struct tk_err *err)
+{
+	struct tk_current unfinished = {.at = {.root = {TK_PACK_NONE, 0}}};
+	struct tk_bundle_out *bundle = &writer->bundle;
+	struct tk_bundle_mark mark = tk_bundle_out_mark(bundle);
+	size_t ended = writer->next.bundle_count;
+	enum tk_rc rc = TK_OK;
+
+	if (info->entries > 0)
+		rc = tk_bundle_out_add(bundle, info, plain, plain_bytes, sidecars, count, err);
+	/* The open bundle as far as it is: it goes on, and will have another name. */
+	if (!rc && !(rc = put_bundle(writer, err)) && !(rc = publish_pending(writer, err))) {
+		unfinished.bundles = writer->next.bundles;
+		unfinished.bundle_count = writer->next.bundle_count;
+		rc = tk_catalog_store(writer->catalog, TK_UNFINISHED_NAME, &unfinished, err);
+	}
+	writer->next.bundle_count = ended;
+	tk_bundle_out_return(bundle, &mark);
+	return rc ? tk_err_context(err, rc, "writing the catalog") : TK_OK;
 }
 
 enum tk_rc

@@ -161,6 +161,21 @@ open_pipeline(struct tk_backup *run, struct tk_err *err)
 	return tk_catalog_writer_begin(run->catalog, &run->writer, err);
 }
 
+/* An entry whose bytes are all in packs that an interrupted run left: they go out with this point. */
+static bool
+claim(void *ctx, const struct tk_entry *entry)
+{
+	struct tk_backup *run = ctx;
+
+	for (size_t i = 0; i < entry->extent_count; i++)
+		if (entry->extents[i].ref.pack != TK_PACK_NONE && !tk_run_leftover(run, entry->extents[i].ref.pack))
+			return false;
+	for (size_t i = 0; i < entry->extent_count; i++)
+		if (entry->extents[i].ref.pack != TK_PACK_NONE)
+			on_reuse(run, entry->extents[i].ref);
+	return true;
+}
+
 static enum tk_rc
 scan(struct tk_backup *run, struct tk_err *err)
 {
@@ -172,7 +187,9 @@ scan(struct tk_backup *run, struct tk_err *err)
 	struct tk_scan_opts scan_opts = {.suite = opts->ring->suite, .packs = run->packs, .packer = run->packer, .ingest = run->ingest,
 					 .catalog = run->catalog, .has_current = run->has_current, .writer = run->writer, .walk = &walk,
 					 .scan_start_ns = run->start_ns, .racy_ns = opts->racy_ms * NS_PER_MS,
-					 .trust = opts->trust, .append_only = opts->append_only, .reread_period_s = opts->reread_period_s, .dry_run = opts->dry_run, .cancel = opts->cancel,
+					 .trust = opts->trust, .append_only = opts->append_only, .reread_period_s = opts->reread_period_s,
+					 .claim = opts->dry_run || run->read_anew ? NULL : claim, .claim_ctx = run,
+					 .checkpoint_ns = opts->checkpoint_ms * NS_PER_MS, .dry_run = opts->dry_run, .cancel = opts->cancel,
 					 .progress = opts->progress, .on_note = opts->on_note, .ctx = opts->note_ctx};
 	const struct tk_ingest_stats *stats;
 	enum tk_rc rc;

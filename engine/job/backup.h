@@ -57,6 +57,7 @@ struct tk_backup_opts {
 	size_t chunk_min_bytes, chunk_avg_bytes, chunk_max_bytes;
 	size_t rewrite_crumbs_min;            /* these two: see fragments.h */
 	uint32_t rewrite_blob_bytes;
+	int64_t checkpoint_ms;                /* between what is left to the next run, should this one be interrupted; 0: 5 s; below 0: always due */
 	int64_t racy_ms;                      /* a change this near to the scan's start is looked at again next time; 0: 2 s */
 
 	/* The ack rule, decided outside (policies/ack.h); any thread. */

@@ -231,7 +231,26 @@ check_blobs(struct tk_opener *opener, const struct tk_pack_index *index, int fd,
 	return TK_OK;
 }
 
-/* Reads the contents blob of a leftover pack in the spool into the dedup index. */
+/* Reads the contents blob, if the pack has one (small files have no ids), into the dedup index. */
+static enum tk_rc
+add_contents(struct tk_backup *run, struct tk_opener *opener, const struct tk_pack_index *index, int fd, uint32_t number, struct tk_err *err)
+{
+	TK_AUTO(tk_buf_release) struct tk_buf sealed = {0};
+	TK_AUTO(tk_buf_release) struct tk_buf plain = {0};
+	const struct tk_blob_info *info = &index->blobs[index->blob_count - 1];
+	size_t got = 0;
+	enum tk_rc rc;
+
+	if (info->type != TK_BLOB_CONTENTS)
+		return TK_OK;
+	if ((rc = tk_buf_reserve(&sealed, info->sealed_bytes, err)) ||
+	    (rc = tk_pread_full(fd, sealed.data, info->sealed_bytes, info->offset_bytes, &got, "pack", err)) ||
+	    (rc = tk_open_blob(opener, index, index->blob_count - 1, sealed.data, got, &plain, err)))
+		return rc;
+	return tk_dedup_add_contents(run->dedup, number, plain.data, plain.len_bytes, err);
+}
+
+/* A leftover pack in the spool, whole and with data in it. */
 static enum tk_rc
 adopt_spooled(struct tk_backup *run, size_t item, struct tk_err *err)
 {
@@ -239,23 +258,16 @@ adopt_spooled(struct tk_backup *run, size_t item, struct tk_err *err)
 	TK_AUTO(tk_fd_cleanup) int fd = -1;
 	TK_AUTO(tk_pack_index_cleanup) struct tk_pack_index *index = NULL;
 	TK_AUTO(tk_opener_cleanup) struct tk_opener *opener = NULL;
-	TK_AUTO(tk_buf_release) struct tk_buf sealed = {0}, plain = {0};
-	const struct tk_blob_info *info;
 	uint64_t len = 0;
 	uint32_t number;
-	size_t got = 0;
 	enum tk_rc rc;
 
 	if ((rc = tk_spool_read(run->spool, name, &fd, &len, err)) || (rc = read_index(run, fd, len, &index, err)))
 		return rc;
-	if (index->blob_count == 0 || index->blobs[index->blob_count - 1].type != TK_BLOB_CONTENTS)
-		return tk_err_set(err, TK_ENOENT, "no contents");
-	info = &index->blobs[index->blob_count - 1];
-	if ((rc = tk_opener_new(&opener, err)) || (rc = check_blobs(opener, index, fd, err)) || (rc = tk_buf_reserve(&sealed, info->sealed_bytes, err)) ||
-	    (rc = tk_pread_full(fd, sealed.data, info->sealed_bytes, info->offset_bytes, &got, "pack", err)) ||
-	    (rc = tk_open_blob(opener, index, index->blob_count - 1, sealed.data, got, &plain, err)) ||
-	    (rc = tk_packtab_intern(run->packs, name, &number, err)) ||
-	    (rc = tk_dedup_add_contents(run->dedup, number, plain.data, plain.len_bytes, err)))
+	if (index->blob_count == 0 || index->head.type == TK_PACK_META)
+		return tk_err_set(err, TK_ENOENT, "no data");
+	if ((rc = tk_opener_new(&opener, err)) || (rc = check_blobs(opener, index, fd, err)) || (rc = tk_packtab_intern(run->packs, name, &number, err)) ||
+	    (rc = add_contents(run, opener, index, fd, number, err)))
 		return rc;
 	tk_stock_set_kind(run->stock, item, TK_STOCK_LEFT);
 	return add_leftover(run, &index->ident, number, item, err);

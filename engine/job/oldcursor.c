@@ -45,6 +45,14 @@ tk_oldcursor_next_leaf(struct tk_oldcursor *cursor, struct tk_err *err)
 }
 
 enum tk_rc
+tk_oldcursor_next(struct tk_oldcursor *cursor, struct tk_err *err)
+{
+	enum tk_rc rc = tk_oldcursor_next_in_leaf(cursor, err);
+
+	return rc || cursor->have ? rc : tk_oldcursor_next_leaf(cursor, err);
+}
+
+enum tk_rc
 tk_oldcursor_go(struct tk_oldcursor *cursor, const struct tk_leaf_place *place, struct tk_err *err)
 {
 	enum tk_rc rc;
@@ -76,6 +84,24 @@ tk_oldcursor_open(struct tk_oldcursor *cursor, struct tk_catalog *catalog, struc
 	enum tk_rc rc = tk_oldcursor_open_unread(cursor, catalog, packs, err);
 
 	return rc || !cursor->reader ? rc : tk_oldcursor_next_leaf(cursor, err);
+}
+
+enum tk_rc
+tk_oldcursor_open_unfinished(struct tk_oldcursor *cursor, struct tk_catalog *catalog, struct tk_packtab *packs, struct tk_err *err)
+{
+	struct tk_err why;
+	enum tk_rc rc = tk_oldcursor_open_unread(cursor, NULL, packs, err);
+
+	if (!rc && !(rc = tk_catalog_reader_open_unfinished(catalog, &cursor->reader, &why)))
+		rc = tk_oldcursor_next_leaf(cursor, &why);
+	if (!rc)
+		return TK_OK;
+	tk_oldcursor_release(cursor);
+	if (rc == TK_ENOENT || rc == TK_ECORRUPT)
+		return TK_OK;
+	if (err)
+		*err = why;
+	return rc;
 }
 
 void

@@ -16,6 +16,9 @@ struct tk_oldcursor {
 
 /* catalog NULL: nothing before. */
 TK_MUST_CHECK enum tk_rc tk_oldcursor_open(struct tk_oldcursor *cursor, struct tk_catalog *catalog, struct tk_packtab *packs, struct tk_err *err);
+/* Through what an interrupted run had made of the next point. Nothing of use there: as with no point before. */
+TK_MUST_CHECK enum tk_rc tk_oldcursor_open_unfinished(struct tk_oldcursor *cursor, struct tk_catalog *catalog, struct tk_packtab *packs,
+						      struct tk_err *err);
 /* The same without a first entry: the caller goes through the reader, notes where leaves lie, and then goes to one of them. */
 TK_MUST_CHECK enum tk_rc tk_oldcursor_open_unread(struct tk_oldcursor *cursor, struct tk_catalog *catalog, struct tk_packtab *packs,
 						  struct tk_err *err);
@@ -24,6 +27,8 @@ TK_MUST_CHECK enum tk_rc tk_oldcursor_go(struct tk_oldcursor *cursor, const stru
 void tk_oldcursor_release(struct tk_oldcursor *cursor);
 /* To the next entry of the same leaf; have is false after its last. */
 TK_MUST_CHECK enum tk_rc tk_oldcursor_next_in_leaf(struct tk_oldcursor *cursor, struct tk_err *err);
+/* To the next entry, of this leaf or a later one; have is false at the end. */
+TK_MUST_CHECK enum tk_rc tk_oldcursor_next(struct tk_oldcursor *cursor, struct tk_err *err);
 /* To the first entry of the next leaf that has any. What was borrowed from the leaf is gone. */
 TK_MUST_CHECK enum tk_rc tk_oldcursor_next_leaf(struct tk_oldcursor *cursor, struct tk_err *err);
 /* The current entry's local facts. */

@@ -268,6 +268,8 @@ scan_all(struct scan *scan, struct tk_err *err)
 			return rc;
 		if (scan->done++ % PROGRESS_EVERY == 0)
 			tell_progress(scan, now->path);
+		if ((rc = tk_scan_checkpoint(scan, now, err)))
+			return rc;
 	}
 	if (scan->leaf_done && (rc = tk_scan_settle_leaf(scan, NULL, 0, err)))
 		return rc;
@@ -290,7 +292,7 @@ scan_open(struct scan *scan, struct tk_walk_opts *walk_opts, const struct tk_pag
 	if ((rc = tk_walkahead_new(walk_opts, &scan->walk, err)) || (rc = tk_idmap_new(&scan->ids, err)) || (rc = tk_links_new(&scan->links, err)) ||
 	    (rc = tk_moves_new(opts->catalog, opts->packs, 0, &scan->moves, err)) ||
 	    (rc = tk_forerunners_new(opts->catalog, opts->packs, &scan->forerunners, err)) ||
-	    (rc = tk_oldcursor_open(&scan->old, opts->has_current ? opts->catalog : NULL, opts->packs, err)))
+	    (rc = tk_oldcursor_open(&scan->old, opts->has_current ? opts->catalog : NULL, opts->packs, err)) || (rc = tk_scan_resume_open(scan, err)))
 		return rc;
 	return tk_tree_begin(opts->suite, opts->packs, sink, &scan->tree, err);
 }
@@ -300,6 +302,7 @@ scan_close(struct scan *scan)
 {
 	tk_tree_cleanup(&scan->tree);
 	tk_oldcursor_release(&scan->old);
+	tk_oldcursor_release(&scan->unfinished);
 	tk_moves_cleanup(&scan->moves);
 	tk_forerunners_cleanup(&scan->forerunners);
 	tk_links_cleanup(&scan->links);

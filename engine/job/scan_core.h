@@ -38,6 +38,8 @@ struct scan {
 	struct tk_forerunners *forerunners;
 	struct scan_dirs dirs;
 	struct tk_oldcursor old;
+	struct tk_oldcursor unfinished;       /* what an interrupted run had made: at or after what is looked at */
+	int64_t checkpoint_at_ns;             /* the next one, by the monotonic clock */
 
 	/* The first `held` entries of the old leaf stand unchanged and are not in the tree yet: if the whole leaf does, it is
 	 * added undecoded. leaf_done: all of it was matched; what comes next decides. */
@@ -85,6 +87,13 @@ TK_MUST_CHECK enum tk_rc tk_scan_group_stands(struct scan *scan, const struct tk
 /* scan_known.c: what the point before tells of a regular file that is new or may have changed. */
 TK_MUST_CHECK enum tk_rc tk_scan_find_known(struct scan *scan, const struct tk_walk_entry *now, const struct tk_entry *old, struct scan_known *known,
 					    struct tk_err *err);
+/* scan_resume.c: what an interrupted run had read, and what is left to a run after this. */
+TK_MUST_CHECK enum tk_rc tk_scan_resume_open(struct scan *scan, struct tk_err *err);
+/* A regular file that the interrupted run had read, as it is still there: its content stands if the packs of it do. */
+void tk_scan_resume_find(struct scan *scan, const struct tk_walk_entry *now, struct scan_known *known);
+/* To be called after each entry: makes durable, when it is due, what the run knows so far. */
+TK_MUST_CHECK enum tk_rc tk_scan_checkpoint(struct scan *scan, const struct tk_walk_entry *now, struct tk_err *err);
+
 /* scan_past.c */
 /*
  * Opens the file that was `was`, if it lies there still with its size and mtime: under its name, or, where the file that is looked at now has that, as yesterday's log does when it is rotated, under

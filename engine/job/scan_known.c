@@ -94,17 +94,13 @@ guess_past(struct scan *scan, const struct tk_walk_entry *now, const struct tk_e
 	return TK_OK;
 }
 
-enum tk_rc
-tk_scan_find_known(struct scan *scan, const struct tk_walk_entry *now, const struct tk_entry *old, struct scan_known *known, struct tk_err *err)
+static enum tk_rc
+find_past(struct scan *scan, const struct tk_walk_entry *now, const struct tk_entry *old, struct scan_known *known, struct tk_err *err)
 {
-	const struct tk_link_row *row = now->st.nlink > 1 ? tk_links_find(scan->links, now->st.dev, now->st.ino) : NULL;
 	int64_t born_ns = INT64_MAX;
 	bool relinked;
 	enum tk_rc rc;
 
-	memset(known, 0, sizeof(*known));
-	if (!scan->opts->has_current || now->st.type != TK_FT_REG || now->st.size_bytes == 0 || (row && row->has_content))
-		return TK_OK;
 	if (!tk_stat_born(now->parent->fd, now->name, &born_ns))
 		born_ns = INT64_MAX;
 	if ((rc = find_inode(scan, now, old, born_ns, known, err)))
@@ -116,4 +112,20 @@ tk_scan_find_known(struct scan *scan, const struct tk_walk_entry *now, const str
 			!tk_trust_reread_due(&scan->trust, now->path, now->path_len_bytes);
 	known->whole = known->unread && known->moved && tk_trust_same_ctime(known->side, &now->st);
 	return TK_OK;
+}
+
+enum tk_rc
+tk_scan_find_known(struct scan *scan, const struct tk_walk_entry *now, const struct tk_entry *old, struct scan_known *known, struct tk_err *err)
+{
+	const struct tk_link_row *row = now->st.nlink > 1 ? tk_links_find(scan->links, now->st.dev, now->st.ino) : NULL;
+	enum tk_rc rc = TK_OK;
+
+	memset(known, 0, sizeof(*known));
+	if (now->st.type != TK_FT_REG || now->st.size_bytes == 0 || (row && row->has_content))
+		return TK_OK;
+	if (scan->opts->has_current)
+		rc = find_past(scan, now, old, known, err);
+	if (!rc && !known->unread)
+		tk_scan_resume_find(scan, now, known);
+	return rc;
 }

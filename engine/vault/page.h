@@ -80,6 +80,12 @@ bool tk_tree_at_border(struct tk_tree *tree, const char *first_path, size_t firs
  * after this, is TK_EINVAL too: a caller's mistake never makes another tree.
  */
 TK_MUST_CHECK enum tk_rc tk_tree_add_page(struct tk_tree *tree, const struct tk_page_info *leaf, struct tk_err *err);
+/*
+ * The open leaf as it would be stored if it ended here, in pack number `pack`: for who wants to keep what was added so far. The tree goes on as if nothing was. *info (caller releases) has entries 0
+ * when there is none; *plain is borrowed until the next call with the tree.
+ */
+TK_MUST_CHECK enum tk_rc tk_tree_peek(struct tk_tree *tree, uint32_t pack, struct tk_page_info *info, const void **plain, size_t *plain_bytes,
+				      struct tk_err *err);
 /* Ends the tree; *root is the root page (caller releases). A tree without entries is one leaf without entries. */
 TK_MUST_CHECK enum tk_rc tk_tree_finish(struct tk_tree *tree, struct tk_page_info *root, struct tk_err *err);
 void tk_tree_cleanup(struct tk_tree **tree);

@@ -218,6 +218,26 @@ store_leaf(struct tk_tree *tree, struct tk_page_info *info, struct tk_err *err)
 	return rc;
 }
 
+enum tk_rc
+tk_tree_peek(struct tk_tree *tree, uint32_t pack, struct tk_page_info *info, const void **plain, size_t *plain_bytes, struct tk_err *err)
+{
+	const struct tk_ref_list *refs;
+	const struct tk_buf *bytes;
+	enum tk_rc rc = tk_leafw_info(tree->leaf, info, err);
+
+	if (rc != TK_OK)
+		return rc;
+	info->ref.pack = pack;
+	tk_pack_locals_reset(tree->locals, pack);
+	if ((rc = tk_leafw_encode(tree->leaf, tree->locals, tree->packs, &bytes, &refs, err)) != TK_OK) {
+		tk_page_info_release(info);
+		return rc;
+	}
+	*plain = bytes->data;
+	*plain_bytes = bytes->len_bytes;
+	return TK_OK;
+}
+
 static enum tk_rc
 close_leaf(struct tk_tree *tree, struct tk_err *err)
 {

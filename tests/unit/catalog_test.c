@@ -549,6 +549,70 @@ an_empty_point_and_a_huge_page_fit(void **state)
 	end(&world);
 }
 
+/* How many leaves `unfinished` has: the first ones of a point of which leaf `changed` has version 1. */
+static unsigned
+unfinished_leaves(struct world *world, unsigned changed)
+{
+	struct tk_catalog_reader *reader = NULL;
+	const struct tk_catalog_leaf *leaf = NULL;
+	struct sample want;
+	unsigned i = 0;
+
+	assert_int_equal(tk_catalog_reader_open_unfinished(world->catalog, &reader, NULL), TK_OK);
+	while (assert_int_equal(tk_catalog_reader_next(reader, &leaf, NULL), TK_OK), leaf) {
+		sample(world, i, i == changed, &want);
+		assert_string_equal(leaf->info.first_path, want.path);
+		assert_int_equal(leaf->plain_bytes, strlen(want.plain));
+		assert_memory_equal(leaf->plain, want.plain, leaf->plain_bytes);
+		assert_true(leaf->sidecars[1].ino == want.rows[1].ino && leaf->sidecars[2].racy);
+		i++;
+	}
+	tk_catalog_reader_cleanup(&reader);
+	return i;
+}
+
+static void
+a_run_that_dies_leaves_the_leaves_of_its_last_checkpoint(void **state)
+{
+	struct tk_catalog_writer *writer = NULL;
+	struct tk_catalog_current at;
+	struct tk_page_info none = {0};
+	struct world world;
+	struct sample leaf;
+
+	begin(&world, state);
+	write_next(&world, 1, 0, 0);
+	advance(&world, 1);
+	assert_int_equal(tk_catalog_writer_begin(world.catalog, &writer, NULL), TK_OK);
+	for (unsigned i = 0; i < 150; i++) {
+		sample(&world, i, i == 2, &leaf);
+		/* One that is not finished goes along each time, and is no part of what is added. */
+		if (i % 50 == 49)
+			assert_int_equal(tk_catalog_writer_checkpoint(writer, &leaf.info, leaf.plain, strlen(leaf.plain), leaf.rows, ROWS, NULL), TK_OK);
+		assert_int_equal(tk_catalog_writer_add(writer, &leaf.info, leaf.plain, strlen(leaf.plain), leaf.rows, ROWS, NULL), TK_OK);
+	}
+	tk_catalog_writer_cleanup(&writer);
+	restart(&world);
+	assert_int_equal(unfinished_leaves(&world, 2), 150);
+	/* It outlives a sweep. */
+	assert_int_equal(tk_catalog_drop_next(world.catalog, NULL), TK_OK);
+	assert_int_equal(unfinished_leaves(&world, 2), 150);
+	expect_current(&world, 1);
+	assert_int_equal(try_leaves(&world, 0, 0), TK_OK);
+
+	/* The next writer replaces it, and its point ends it. */
+	writer = write_leaves(&world, 2, 1);
+	assert_int_equal(tk_catalog_writer_checkpoint(writer, &none, NULL, 0, NULL, 0, NULL), TK_OK);
+	assert_int_equal(unfinished_leaves(&world, 2), LEAVES);
+	at = point(&world, 2);
+	assert_int_equal(tk_catalog_writer_finish(writer, &at, NULL), TK_OK);
+	tk_catalog_writer_cleanup(&writer);
+	advance(&world, 2);
+	assert_int_equal(try_leaves(&world, 2, 1), TK_OK);
+	assert_int_equal(faccessat(world.scratch->fd, DOMAIN_DIR "unfinished", F_OK, 0), -1);
+	end(&world);
+}
+
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, scratch_setup, scratch_teardown)
 
 int
@@ -565,6 +629,7 @@ main(void)
 		TEST(a_damaged_next_counts_as_none),
 		TEST(a_damaged_bundle_is_noticed_and_written_anew),
 		TEST(a_run_that_dies_leaves_the_old_point_whole),
+		TEST(a_run_that_dies_leaves_the_leaves_of_its_last_checkpoint),
 		TEST(a_reader_that_is_open_keeps_its_bundles),
 		TEST(sidecars_that_do_not_fit_their_page_are_refused),
 		TEST(an_empty_point_and_a_huge_page_fit),

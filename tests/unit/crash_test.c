@@ -112,7 +112,7 @@ die_at(void *ctx, const char *name)
 		(void)kill(getpid(), SIGKILL);
 }
 
-/* A run in a process of its own, killed at a step (or, with NULL, after some time). */
+/* A run in a process of its own, killed at a step (or, with NULL, after some time, or by its progress). */
 static void
 killed_backup(struct job_box *box, const char *step, struct dice *dice)
 {
@@ -134,7 +134,7 @@ killed_backup(struct job_box *box, const char *step, struct dice *dice)
 		}
 		_exit(job_backup(box, &err) ? 1 : 0);
 	}
-	if (!step) {
+	if (!step && !box->opts.progress) {
 		(void)nanosleep(&time, NULL);
 		(void)kill(pid, SIGKILL);
 	}
@@ -237,6 +237,102 @@ complete_packs_of_a_killed_run_are_used_again(void **state)
 	/* Pieces under 2 KiB are not looked up: the end of each of the three segments of a file may be one. */
 	assert_true(box->result.literal_bytes < 8 * 3 * 2048);
 	assert_true(box->result.stored_bytes > 60000);
+}
+
+#define FLIP_UNFINISHED "printf '\\377\\377\\377' | dd of=\"$3/unfinished\" bs=1 seek=30 conv=notrunc 2>/dev/null"
+
+static void
+die_after(void *arg, const struct tk_progress_event *event)
+{
+	const uint64_t *files = arg;
+
+	if (event->units_done >= *files)
+		(void)kill(getpid(), SIGKILL);
+}
+
+/* Many small files, and a run that is killed when it has read most of them, each of its checkpoints being due at once. */
+static void
+read_most(struct job_box *box, struct dice *dice)
+{
+	uint64_t most = 1100;
+	const struct tk_progress progress = {die_after, &most};
+	char path[160];
+
+	for (unsigned i = 0; i < 1400; i++) {
+		(void)snprintf(path, sizeof(path), "%s/file%04u", box->tree, i);
+		tree_write(path, dice, 200 + i % 700);
+	}
+	job_settle();
+	box->opts.pack_plain_bytes = 20000;
+	box->opts.checkpoint_ms = -1;
+	box->opts.progress = &progress;
+	killed_backup(box, NULL, dice);
+	box->opts.progress = NULL;
+}
+
+/* What the next run reads, and that it is right. */
+static uint64_t
+resumed(struct job_box *box)
+{
+	char *listing = tree_list(box->tree, 1);
+
+	job_backup_ok(box);
+	job_check_point(box, &box->result.point, listing, 0);
+	free(listing);
+	job_shell(box, "[ ! -e \"$3/unfinished\" ]");
+	return box->result.read_bytes;
+}
+
+static void
+files_that_a_killed_run_had_read_are_not_read_again(void **state)
+{
+	struct job_box *box = *state;
+	struct dice dice = {9};
+	uint64_t whole;
+
+	read_most(box, &dice);
+	job_shell(box, "[ -e \"$3/unfinished\" ]");
+	/* Others are: one that changed, one whose mtime was set back after that, one that was replaced, one that is gone. */
+	job_shell(box, "cd \"$1\"; echo more >>file0100; touch -r file0201 stamp; tr a-z b-za <file0201 >new; cat new >file0201; touch -r stamp file0201; rm stamp; "
+		       "mv new file0300; rm file0400");
+	job_settle();
+	whole = resumed(box);
+	assert_true(whole < box->result.scan.total_bytes / 2);
+	assert_true(whole > box->result.scan.total_bytes / 8);
+	job_backup_ok(box);
+	assert_int_equal(box->result.read_bytes, 0);
+}
+
+static void
+what_of_it_was_lost_is_read_again(void **state)
+{
+	static const char *const commands[] = {"find \"$2\" -path '*/spool/*' -type f -delete", FLIP_UNFINISHED, "rm -r \"$3/bundles\""};
+	struct job_box *box = *state;
+	struct dice dice = {10};
+
+	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
+		read_most(box, &dice);
+		job_shell(box, "[ -e \"$3/unfinished\" ]");
+		job_shell(box, commands[i]);
+		/* They are new files under the old names: those of a run before tell nothing of them. */
+		assert_true(resumed(box) > box->result.scan.total_bytes * 9 / 10);
+	}
+}
+
+/* A run that goes on from another and is killed in its turn, before it is as far, leaves what that one left. */
+static void
+the_third_run_goes_on_from_the_first(void **state)
+{
+	struct job_box *box = *state;
+	struct dice dice = {11};
+	uint64_t some = 300;
+	const struct tk_progress progress = {die_after, &some};
+
+	read_most(box, &dice);
+	box->opts.progress = &progress;
+	killed_backup(box, NULL, &dice);
+	box->opts.progress = NULL;
+	assert_true(resumed(box) < box->result.scan.total_bytes / 2);
 }
 
 /* ---- lost and damaged state ---- */
@@ -400,6 +496,9 @@ main(void)
 		cmocka_unit_test_setup_teardown(a_run_that_was_killed_at_any_time_is_made_good_by_the_next, job_setup, job_teardown),
 		cmocka_unit_test_setup_teardown(an_interrupted_run_leaves_its_packs_to_the_next, job_setup, job_teardown),
 		cmocka_unit_test_setup_teardown(complete_packs_of_a_killed_run_are_used_again, job_setup, job_teardown),
+		cmocka_unit_test_setup_teardown(files_that_a_killed_run_had_read_are_not_read_again, job_setup, job_teardown),
+		cmocka_unit_test_setup_teardown(what_of_it_was_lost_is_read_again, job_setup, job_teardown),
+		cmocka_unit_test_setup_teardown(the_third_run_goes_on_from_the_first, job_setup, job_teardown),
 		cmocka_unit_test_setup_teardown(lost_state_costs_little_and_loses_nothing, job_setup, job_teardown),
 		cmocka_unit_test_setup_teardown(damaged_state_never_makes_a_wrong_point, job_setup, job_teardown),
 		cmocka_unit_test_setup_teardown(a_restore_that_was_killed_is_made_good_by_the_next, job_setup, job_teardown),

@@ -18,7 +18,7 @@
 
 /* A pack ends with the blob that fills it. */
 #define PACK_PLAIN_BYTES (1u << 19)
-#define PACK_BYTES (1200u << 10)
+#define PACK_BYTES (700u << 10)
 #define SPOOL_BYTES (8u << 20)
 #define FILES 24u
 #define FILE_BYTES (1u << 20)
@@ -228,7 +228,7 @@ a_site_that_fails_midway_leaves_the_run_to_the_others(void **state)
 	struct job_box *box = *state;
 	struct tk_err err;
 
-	atomic_store(&box->sites[0].plan.put_after, 12);
+	atomic_store(&box->sites[0].plan.put_after, 24);
 	atomic_store(&box->sites[0].plan.put_rc, TK_EUNREACH);
 	if (job_backup(box, &err))
 		fail_msg("backup: %s", err.text);
@@ -248,7 +248,7 @@ the_failure_of_all_that_hold_a_pack_is_told_and_the_next_run_goes_on(void **stat
 	size_t away;
 
 	for (size_t i = 0; i < 3; i++) {
-		atomic_store(&box->sites[i].plan.put_after, 12);
+		atomic_store(&box->sites[i].plan.put_after, 24);
 		atomic_store(&box->sites[i].plan.put_rc, TK_EUNREACH);
 	}
 	assert_int_equal(job_backup(box, &err), TK_EUNREACH);
@@ -273,7 +273,7 @@ what_no_site_has_any_more_is_stored_anew(void **state)
 	struct tk_err err;
 
 	for (size_t i = 0; i < 3; i++) {
-		atomic_store(&box->sites[i].plan.put_after, 12);
+		atomic_store(&box->sites[i].plan.put_after, 24);
 		atomic_store(&box->sites[i].plan.put_rc, TK_EUNREACH);
 	}
 	assert_int_equal(job_backup(box, &err), TK_EUNREACH);

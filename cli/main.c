@@ -9,6 +9,7 @@
 #include "cli/progress_bar.h"
 #include "cli/signals.h"
 #include "cli/verbs.h"
+#include "engine/crypto/memory.h"
 
 static const char *
 home_of(const struct tk_cli *cli)
@@ -85,6 +86,7 @@ main(int argc, char **argv)
 	int status;
 
 	(void)setlocale(LC_CTYPE, "");
+	(void)tk_crypto_memory_begin();
 	tk_err_clear(&err);
 	rc = tk_command_parse(argc, argv, &cli.command, &err);
 	tk_out_init(&out, stdout, stderr, tk_cli_flag(&cli, TK_OPT_JSON) && !cli.command.help, tk_cli_flag(&cli, TK_OPT_QUIET));

@@ -1,10 +1,15 @@
 /* scrypt against RFC 7914, its bounds, and the judgement of passphrases. */
 #include "tests/unit/unit.h"
 
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "engine/base/hex.h"
 #include "engine/crypto/kdf.h"
+#include "engine/crypto/memory.h"
 #include "engine/crypto/passphrase.h"
 
 static void
@@ -38,6 +43,51 @@ the_cost_for_new_slots_runs(void **state)
 
 	(void)state;
 	assert_int_equal(tk_scrypt("pass", 4, salt, sizeof(salt), TK_SCRYPT_LOG2N, TK_SCRYPT_R, TK_SCRYPT_P, out, sizeof(out), NULL), TK_OK);
+}
+
+static void *
+stretch(void *done)
+{
+	uint8_t salt[TK_SCRYPT_SALT_BYTES] = {1}, out[32];
+
+	assert_int_equal(tk_scrypt("pass", 4, salt, sizeof(salt), TK_SCRYPT_LOG2N, TK_SCRYPT_R, TK_SCRYPT_P, out, sizeof(out), NULL), TK_OK);
+	atomic_store((atomic_bool *)done, true);
+	return NULL;
+}
+
+/* Is there a mapping of 120 MiB or more that was advised to lie in huge pages? */
+static bool
+sees_huge_advice(void)
+{
+	FILE *maps = fopen("/proc/self/smaps", "r");
+	unsigned long kib = 0;
+	bool found = false;
+	char line[512];
+
+	assert_non_null(maps);
+	while (fgets(line, sizeof(line), maps)) {
+		(void)sscanf(line, "Size: %lu kB", &kib);
+		found |= strncmp(line, "VmFlags:", 8) == 0 && strstr(line, " hg") && kib >= 120 * 1024;
+	}
+	fclose(maps);
+	return found;
+}
+
+static void
+the_memory_of_scrypt_is_asked_for_in_huge_pages(void **state)
+{
+	atomic_bool done = false;
+	bool found = false;
+	pthread_t thread;
+
+	(void)state;
+	if (access("/sys/kernel/mm/transparent_hugepage", F_OK) < 0)
+		skip();
+	assert_int_equal(pthread_create(&thread, NULL, stretch, &done), 0);
+	while (!found && !atomic_load(&done))
+		found = sees_huge_advice();
+	pthread_join(thread, NULL);
+	assert_true(found);
 }
 
 static void
@@ -98,11 +148,14 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(scrypt_gives_the_keys_of_rfc_7914),
 		cmocka_unit_test(the_cost_for_new_slots_runs),
+		cmocka_unit_test(the_memory_of_scrypt_is_asked_for_in_huge_pages),
 		cmocka_unit_test(parameters_that_would_exhaust_the_machine_are_refused),
 		cmocka_unit_test(weak_passphrases_are_refused_with_advice),
 		cmocka_unit_test(strong_passphrases_are_accepted),
 		cmocka_unit_test(a_passphrase_over_the_maximum_is_refused),
 	};
 
+	if (!tk_crypto_memory_begin())
+		return 1;
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

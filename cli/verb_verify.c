@@ -210,6 +210,7 @@ verify_site(struct verifying *verifying, size_t index, struct tk_err *err)
 	}
 	if (verifying->has_point)
 		opts.only = &verifying->opened.point.at;
+	opts.session = tk_fetch_take_session(verifying->reading.fetch, index);
 	rc = tk_verify_site(&opts, &result, err);
 	/* What was found before it was cut short stands. */
 	status = result.damaged_total > 0 ? 5 : rc ? tk_rc_exit_status(rc) : 0;

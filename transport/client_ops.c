@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "engine/base/cursor.h"
+#include "engine/vault/pack.h"
 #include "transport/client_core.h"
 
 #define NO_OTHER ((enum tk_frame_type)0)
@@ -256,6 +257,42 @@ client_pack_size(struct tk_store *store, const struct tk_pack_name *name, uint64
 }
 
 static enum tk_rc
+take_ends(struct tk_client *client, const struct tk_frame *frame, uint32_t tail_bytes, uint64_t *len_bytes, struct tk_buf *head, struct tk_buf *tail,
+	  struct tk_err *err)
+{
+	TK_AUTO(tk_message_cleanup) Tk__Wire__Ends *ends = NULL;
+	void *decoded = NULL;
+	enum tk_rc rc = decode_reply(client, frame, &tk__wire__ends__descriptor, &decoded, err);
+
+	if (rc)
+		return rc;
+	ends = decoded;
+	*len_bytes = ends->len_bytes;
+	if (ends->len_bytes < tail_bytes)
+		tail_bytes = (uint32_t)ends->len_bytes;
+	if (ends->head.len != TK_PACK_HEADER_BYTES || ends->tail.len != tail_bytes || tail_bytes < TK_PACK_TRAILER_BYTES)
+		return tk_client_fail(client, tk_err_set(err, TK_EPROTO, "%zu and %zu bytes as the ends of a pack of %llu", ends->head.len, ends->tail.len,
+							 (unsigned long long)ends->len_bytes), err);
+	rc = tk_buf_put(head, ends->head.data, ends->head.len, err);
+	return rc ? rc : tk_buf_put(tail, ends->tail.data, ends->tail.len, err);
+}
+
+static enum tk_rc
+client_get_ends(struct tk_store *store, const struct tk_pack_name *name, uint32_t tail_bytes, uint64_t *len_bytes, struct tk_buf *head, struct tk_buf *tail,
+		struct tk_err *err)
+{
+	struct tk_client *client = tk_client_of(store);
+	Tk__Wire__EndsAsk message = TK__WIRE__ENDS_ASK__INIT;
+	struct tk_frame frame;
+	enum tk_rc rc;
+
+	message.name = tk_message_bytes(name->b, TK_DIGEST_BYTES);
+	message.tail_bytes = tail_bytes;
+	rc = tk_client_call(client, TK_FRAME_GET_ENDS, &message, TK_FRAME_ENDS, NO_OTHER, &frame, err);
+	return rc ? rc : take_ends(client, &frame, tail_bytes, len_bytes, head, tail, err);
+}
+
+static enum tk_rc
 add_points(struct tk_client *client, const struct tk_frame *frame, struct tk_store_point **list, size_t *count, struct tk_err *err)
 {
 	TK_AUTO(tk_message_cleanup) Tk__Wire__Points *points = NULL;
@@ -296,8 +333,8 @@ client_list_points(struct tk_store *store, const struct tk_id *domain, struct tk
 	return rc;
 }
 
-static enum tk_rc
-client_get_point(struct tk_store *store, const struct tk_id *domain, const struct tk_head *at, struct tk_buf *out, struct tk_err *err)
+static Tk__Wire__PointAt
+point_at(const struct tk_id *domain, const struct tk_head *at)
 {
 	Tk__Wire__PointAt message = TK__WIRE__POINT_AT__INIT;
 
@@ -305,6 +342,14 @@ client_get_point(struct tk_store *store, const struct tk_id *domain, const struc
 	message.epoch = at->epoch;
 	message.sequence = at->sequence;
 	message.point = tk_message_bytes(at->point.b, TK_DIGEST_BYTES);
+	return message;
+}
+
+static enum tk_rc
+client_get_point(struct tk_store *store, const struct tk_id *domain, const struct tk_head *at, struct tk_buf *out, struct tk_err *err)
+{
+	Tk__Wire__PointAt message = point_at(domain, at);
+
 	return ask_record(tk_client_of(store), TK_FRAME_GET_POINT, &message, out, err);
 }
 
@@ -451,6 +496,7 @@ static void
 ask_ahead(struct tk_client *client, const struct tk_store_ask *ask)
 {
 	Tk__Wire__StateAsk state;
+	Tk__Wire__PointAt point;
 	Tk__Wire__RecordAsk record;
 	Tk__Wire__Slot slot;
 	Tk__Wire__SlotAsk held;
@@ -471,6 +517,10 @@ ask_ahead(struct tk_client *client, const struct tk_store_ask *ask)
 		break;
 	case TK_ASK_POINTS:
 		ask_id_ahead(client, TK_FRAME_LIST_POINTS, ask);
+		break;
+	case TK_ASK_POINT:
+		point = point_at(ask->id, ask->at);
+		tk_client_ask(client, TK_FRAME_GET_POINT, &point);
 		break;
 	case TK_ASK_RECORD:
 		record = record_ask(ask->id, ask->record, ask->number);
@@ -526,6 +576,7 @@ const struct tk_store_ops tk_client_ops = {
 	.vote = client_vote,
 	.get_range = client_get_range,
 	.pack_size = client_pack_size,
+	.get_ends = client_get_ends,
 	.list_points = client_list_points,
 	.get_point = client_get_point,
 	.get_record = client_get_record,

@@ -126,6 +126,45 @@ serve_pack_size(struct tk_conn *conn, uint32_t request, const void *message, str
 }
 
 static enum tk_rc
+read_ends(struct tk_conn *conn, const struct tk_pack_name *name, uint32_t tail_bytes, uint64_t *len_bytes, struct tk_buf *head, struct tk_buf *tail,
+	  struct tk_err *err)
+{
+	struct tk_vault *vault = conn->server->vault;
+	enum tk_rc rc = tk_vault_pack_size(vault, name, len_bytes, err);
+
+	if (!rc && *len_bytes < TK_PACK_HEADER_BYTES + TK_PACK_TRAILER_BYTES)
+		rc = tk_err_set(err, TK_ECORRUPT, "a pack of %llu bytes", (unsigned long long)*len_bytes);
+	if (rc)
+		return rc;
+	if (*len_bytes < tail_bytes)
+		tail_bytes = (uint32_t)*len_bytes;
+	rc = tk_vault_get_range(vault, name, 0, TK_PACK_HEADER_BYTES, head, err);
+	return rc ? rc : tk_vault_get_range(vault, name, *len_bytes - tail_bytes, tail_bytes, tail, err);
+}
+
+static enum tk_rc
+serve_ends(struct tk_conn *conn, uint32_t request, const void *message, struct tk_err *err)
+{
+	TK_AUTO(tk_buf_release) struct tk_buf head = {0}, tail = {0};
+	const Tk__Wire__EndsAsk *ask = message;
+	Tk__Wire__Ends reply = TK__WIRE__ENDS__INIT;
+	struct tk_pack_name name;
+	enum tk_rc rc = tk_message_fixed(&ask->name, name.b, TK_DIGEST_BYTES, "a pack's name", err);
+
+	if (!rc)
+		rc = tk_conn_check_pack(conn, &name, err);
+	if (!rc && (ask->tail_bytes > TK_STORE_TAIL_MAX || ask->tail_bytes < TK_PACK_TRAILER_BYTES))
+		rc = tk_err_set(err, TK_EINVAL, "a pack's last %u bytes", ask->tail_bytes);
+	if (!rc)
+		rc = read_ends(conn, &name, ask->tail_bytes, &reply.len_bytes, &head, &tail, err);
+	if (rc)
+		return rc;
+	reply.head = tk_message_bytes(head.data, head.len_bytes);
+	reply.tail = tk_message_bytes(tail.data, tail.len_bytes);
+	return tk_session_send_message(conn->session, TK_FRAME_ENDS, false, request, &reply, err);
+}
+
+static enum tk_rc
 send_points(struct tk_conn *conn, uint32_t request, const struct tk_store_point *list, size_t count, struct tk_err *err)
 {
 	Tk__Wire__Points reply = TK__WIRE__POINTS__INIT;
@@ -282,6 +321,7 @@ const struct tk_request_row tk_conn_read_rows[] = {
 	{TK_FRAME_HAVE, &tk__wire__names__descriptor, true, serve_have},
 	{TK_FRAME_GET_RANGE, &tk__wire__range__descriptor, true, serve_range},
 	{TK_FRAME_PACK_SIZE, &tk__wire__name__descriptor, true, serve_pack_size},
+	{TK_FRAME_GET_ENDS, &tk__wire__ends_ask__descriptor, true, serve_ends},
 	{TK_FRAME_LIST_POINTS, &tk__wire__id__descriptor, true, serve_list_points},
 	{TK_FRAME_GET_POINT, &tk__wire__point_at__descriptor, true, serve_get_point},
 	{TK_FRAME_GET_RECORD, &tk__wire__record_ask__descriptor, true, serve_get_record},

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "engine/job/fetch_load.h"
+#include "engine/vault/records.h"
 
 /* What restore reads ahead (restore_ahead.h), what its workers hold, and what they just left. */
 #define DATA_CACHE_DEFAULT_BYTES (32u << 20)
@@ -54,6 +55,8 @@ struct tk_fetch {
 	struct shelf shelves[SHELVES];
 	struct tk_buf spares[SPARES_MAX];
 	size_t spare_count;
+	struct tk_head newest;                /* of the points that distant sites listed; epoch 0: none */
+	struct tk_buf newest_record;
 };
 
 static size_t
@@ -539,23 +542,58 @@ tk_fetch_with_session(struct tk_fetch *fetch, size_t site, enum tk_rc (*call)(st
 }
 
 struct list_call {
+	struct tk_fetch *fetch;
 	const struct tk_id *domain;
 	struct tk_store_point *points;
 	size_t count;
 };
 
+/* The record of the newest point is what is asked for next in most cases. It is checked as any when it is. */
+static void
+keep_newest(struct tk_fetch *fetch, const struct tk_head *at, struct tk_buf *record)
+{
+	pthread_mutex_lock(&fetch->lock);
+	if (tk_head_compare(at, &fetch->newest) > 0) {
+		struct tk_buf before = fetch->newest_record;
+
+		fetch->newest = *at;
+		fetch->newest_record = *record;
+		*record = before;
+	}
+	pthread_mutex_unlock(&fetch->lock);
+}
+
+bool
+tk_fetch_newest(struct tk_fetch *fetch, const struct tk_head *at, struct tk_buf *record)
+{
+	bool found;
+
+	tk_buf_clear(record);
+	pthread_mutex_lock(&fetch->lock);
+	found = at->epoch > 0 && memcmp(&fetch->newest, at, sizeof(*at)) == 0 &&
+		!tk_buf_put(record, fetch->newest_record.data, fetch->newest_record.len_bytes, NULL);
+	pthread_mutex_unlock(&fetch->lock);
+	return found;
+}
+
 static enum tk_rc
 call_list(struct tk_store *store, void *arg, struct tk_err *err)
 {
+	TK_AUTO(tk_buf_release) struct tk_buf record = {0};
 	struct list_call *call = arg;
+	const struct tk_head newest = {0};
+	const struct tk_store_ask asks[] = {{.kind = TK_ASK_POINTS, .id = call->domain}, {.kind = TK_ASK_POINT, .id = call->domain, .at = &newest}};
 	size_t count = 0;
 	struct tk_store_point *points = NULL;
-	enum tk_rc rc = store->ops->list_points(store, call->domain, &points, &count, err);
+	enum tk_rc rc;
 
-	if (rc) {
+	tk_store_ahead(store, asks, 2);
+	if ((rc = store->ops->list_points(store, call->domain, &points, &count, err))) {
 		free(points);
 		return rc;
 	}
+	if (store->ops->ahead && count > 0 && !store->ops->get_point(store, call->domain, &newest, &record, NULL))
+		keep_newest(call->fetch, &points[count - 1].at, &record);
 	call->points = points;
 	call->count = count;
 	return TK_OK;
@@ -564,7 +602,7 @@ call_list(struct tk_store *store, void *arg, struct tk_err *err)
 enum tk_rc
 tk_fetch_list_points(struct tk_fetch *fetch, size_t site, const struct tk_id *domain, struct tk_store_point **points, size_t *count, struct tk_err *err)
 {
-	struct list_call call = {.domain = domain};
+	struct list_call call = {.fetch = fetch, .domain = domain};
 	enum tk_rc rc = tk_fetch_with_session(fetch, site, call_list, &call, err);
 
 	*points = call.points;
@@ -572,13 +610,28 @@ tk_fetch_list_points(struct tk_fetch *fetch, size_t site, const struct tk_id *do
 	return rc;
 }
 
+void
+tk_fetch_open_more(struct tk_fetch *fetch)
+{
+	tk_sessions_open_more(tk_loads_sessions(fetch->loads));
+}
+
+struct tk_store *
+tk_fetch_take_session(struct tk_fetch *fetch, size_t site)
+{
+	return tk_sessions_take(tk_loads_sessions(fetch->loads), site);
+}
+
+void
+tk_fetch_give_session(struct tk_fetch *fetch, size_t site, struct tk_store *store)
+{
+	tk_sessions_give(tk_loads_sessions(fetch->loads), site, store);
+}
+
 bool
 tk_fetch_is_remote(const struct tk_fetch *fetch)
 {
-	for (size_t i = 0; i < fetch->opts.site_count; i++)
-		if (fetch->opts.sites[i].is_remote)
-			return true;
-	return false;
+	return tk_loads_remote(fetch->loads);
 }
 
 uint64_t
@@ -638,6 +691,7 @@ tk_fetch_cleanup(struct tk_fetch **slot)
 	}
 	for (size_t i = 0; i < fetch->spare_count; i++)
 		tk_buf_release(&fetch->spares[i]);
+	tk_buf_release(&fetch->newest_record);
 	tk_loads_cleanup(&fetch->loads);
 	(void)pthread_cond_destroy(&fetch->loaded);
 	(void)pthread_mutex_destroy(&fetch->lock);

@@ -61,6 +61,16 @@ TK_MUST_CHECK enum tk_rc tk_fetch_with_session(struct tk_fetch *fetch, size_t si
 TK_MUST_CHECK enum tk_rc tk_fetch_list_points(struct tk_fetch *fetch, size_t site, const struct tk_id *domain, struct tk_store_point **points,
 					      size_t *count, struct tk_err *err);
 
+/* True: *record is the record of the point, which came along with a list of points; it was looked at by nobody yet. */
+bool tk_fetch_newest(struct tk_fetch *fetch, const struct tk_head *at, struct tk_buf *record);
+
+/* Much will be read: sites behind a network that have answered are given further sessions, in the background, so that threads find them open. */
+void tk_fetch_open_more(struct tk_fetch *fetch);
+/* A session with the site that nobody uses just now, the caller's from then on, to close or to give to another fetch of the same site; NULL: there is none. */
+struct tk_store *tk_fetch_take_session(struct tk_fetch *fetch, size_t site);
+/* Takes the session over; NULL is allowed. */
+void tk_fetch_give_session(struct tk_fetch *fetch, size_t site, struct tk_store *store);
+
 bool tk_fetch_is_remote(const struct tk_fetch *fetch);               /* some site is behind a network */
 uint64_t tk_fetch_bytes(const struct tk_fetch *fetch);              /* sealed bytes read from sites */
 bool tk_fetch_site_used(const struct tk_fetch *fetch, size_t site);

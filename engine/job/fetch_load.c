@@ -8,6 +8,7 @@
 #include "engine/job/fetch_sessions.h"
 
 #define TAIL_GUESS_BYTES 65536u
+#define TAILS_MAX 16u
 /* Neighbouring blobs come from one site if it does not matter, so that each reads forward. */
 #define BLOBS_A_SITE 16u
 #define IDLE_MAX 64u
@@ -19,10 +20,19 @@ struct loader {
 	struct tk_buf sealed;
 };
 
+/* The last bytes of a pack, which came along with its footer: in a small pack, or behind the root of a tree, they hold the blobs that are asked for next. */
+struct tail {
+	struct tk_pack_name name;
+	uint64_t at_bytes;
+	struct tk_buf bytes;
+};
+
 struct tk_loads {
 	const struct tk_fetch_opts *opts;
 	struct tk_sessions *sessions;
-	pthread_mutex_t lock;          /* over the idle loaders */
+	pthread_mutex_t lock;          /* over tails and idle loaders */
+	struct tail tails[TAILS_MAX];
+	size_t tail_next;
 	struct loader idle[IDLE_MAX];
 	size_t idle_count;
 	atomic_uint_fast64_t loaded_bytes;
@@ -48,33 +58,30 @@ struct index_call {
 	const struct tk_pack_name *name;
 	const struct tk_domain_keys *keys;
 	struct tk_pack_index **out;
+	struct tk_buf *tail;
 };
 
 static enum tk_rc
 call_index(struct tk_store *store, void *arg, struct tk_err *err)
 {
 	struct index_call *call = arg;
-	TK_AUTO(tk_buf_release) struct tk_buf header = {0}, tail = {0};
+	TK_AUTO(tk_buf_release) struct tk_buf header = {0};
+	struct tk_buf *tail = call->tail;
 	uint64_t size = 0;
 	uint32_t footer_bytes = 0, want;
 	enum tk_rc rc;
 
-	if ((rc = store->ops->pack_size(store, call->name, &size, err)))
+	tk_buf_clear(tail);
+	if ((rc = tk_store_get_ends(store, call->name, TAIL_GUESS_BYTES, &size, &header, tail, err)) ||
+	    (rc = tk_pack_footer_bytes(tail->data + tail->len_bytes - TK_PACK_TRAILER_BYTES, size, &footer_bytes, err)))
 		return rc;
-	if (size < TK_PACK_HEADER_BYTES + TK_PACK_TRAILER_BYTES)
-		return tk_err_set(err, TK_ECORRUPT, "a pack of %llu bytes", (unsigned long long)size);
-	want = size < TAIL_GUESS_BYTES ? (uint32_t)size : TAIL_GUESS_BYTES;
-	if ((rc = store->ops->get_range(store, call->name, 0, TK_PACK_HEADER_BYTES, &header, err)) ||
-	    (rc = store->ops->get_range(store, call->name, size - want, want, &tail, err)) ||
-	    (rc = tk_pack_footer_bytes(tail.data + tail.len_bytes - TK_PACK_TRAILER_BYTES, size, &footer_bytes, err)))
-		return rc;
-	if (footer_bytes + TK_PACK_TRAILER_BYTES > want) {
-		want = footer_bytes + TK_PACK_TRAILER_BYTES;
-		tk_buf_clear(&tail);
-		if ((rc = store->ops->get_range(store, call->name, size - want, want, &tail, err)))
+	want = footer_bytes + TK_PACK_TRAILER_BYTES;
+	if (want > tail->len_bytes) {
+		tk_buf_clear(tail);
+		if ((rc = store->ops->get_range(store, call->name, size - want, want, tail, err)))
 			return rc;
 	}
-	rc = tk_pack_index_read(call->keys, header.data, tail.data, tail.len_bytes, size, call->out, err);
+	rc = tk_pack_index_read(call->keys, header.data, tail->data, tail->len_bytes, size, call->out, err);
 	if (!rc && memcmp(&(*call->out)->head.name, call->name, sizeof(*call->name)) != 0) {
 		tk_pack_index_cleanup(call->out);
 		return tk_err_set(err, TK_ECORRUPT, "the pack has another name inside");
@@ -200,14 +207,53 @@ preferred_site(const struct tk_loads *loads, struct tk_blob_ref ref)
 	return loads->opts->site_count ? (ref.pack + ref.blob / BLOBS_A_SITE) % loads->opts->site_count : 0;
 }
 
+/* ---- ends of packs ---- */
+
+static void
+keep_tail(struct tk_loads *loads, const struct tk_pack_index *index, struct tk_buf *bytes)
+{
+	struct tail *tail;
+
+	pthread_mutex_lock(&loads->lock);
+	tail = &loads->tails[loads->tail_next];
+	loads->tail_next = (loads->tail_next + 1) % TAILS_MAX;
+	tk_buf_release(&tail->bytes);
+	*tail = (struct tail){.name = index->head.name, .at_bytes = index->ident.len_bytes - bytes->len_bytes, .bytes = *bytes};
+	memset(bytes, 0, sizeof(*bytes));
+	pthread_mutex_unlock(&loads->lock);
+}
+
+/* False: it has to be read. What was spoiled on its way is read again, too. */
+static bool
+from_tail(struct tk_loads *loads, const struct range_call *range)
+{
+	bool found = false;
+
+	tk_buf_clear(range->out);
+	pthread_mutex_lock(&loads->lock);
+	for (size_t i = 0; i < TAILS_MAX && !found; i++) {
+		const struct tail *tail = &loads->tails[i];
+
+		found = tail->bytes.len_bytes > 0 && memcmp(&tail->name, range->name, sizeof(tail->name)) == 0 && range->offset_bytes >= tail->at_bytes &&
+			range->offset_bytes + range->len_bytes <= tail->at_bytes + tail->bytes.len_bytes &&
+			!tk_buf_put(range->out, tail->bytes.data + (range->offset_bytes - tail->at_bytes), range->len_bytes, NULL);
+	}
+	pthread_mutex_unlock(&loads->lock);
+	return found;
+}
+
 enum tk_rc
 tk_load_index(struct tk_loads *loads, uint32_t pack, struct tk_pack_index **out, struct tk_err *err)
 {
+	TK_AUTO(tk_buf_release) struct tk_buf tail = {0};
 	struct tk_pack_name name = tk_packtab_name(loads->opts->packs, pack);
-	struct index_call call = {&name, loads->opts->keys, out};
+	struct index_call call = {&name, loads->opts->keys, out, &tail};
 	struct request request = {.call = call_index, .arg = &call, .prefer = preferred_site(loads, (struct tk_blob_ref){pack, 0})};
+	enum tk_rc rc = name_pack(try_sites(loads, &request, err), &name, err);
 
-	return name_pack(try_sites(loads, &request, err), &name, err);
+	if (!rc && tk_loads_remote(loads))
+		keep_tail(loads, *out, &tail);
+	return rc;
 }
 
 struct open_call {
@@ -239,7 +285,8 @@ tk_load_blob(struct tk_loads *loads, const struct tk_pack_index *index, struct t
 
 	open.opener = loader.opener;
 	if (!rc) {
-		rc = name_pack(try_sites(loads, &request, err), &index->head.name, err);
+		if (!from_tail(loads, &range) || check_open(&open, NULL))
+			rc = name_pack(try_sites(loads, &request, err), &index->head.name, err);
 		atomic_fetch_add(&loads->loaded_bytes, info->sealed_bytes);
 	}
 	loader_give(loads, &loader);
@@ -296,7 +343,9 @@ tk_load_run(struct tk_loads *loads, const struct tk_pack_index *index, uint32_t 
 	enum tk_rc rc = loader_take(loads, &loader, err);
 
 	run.opener = loader.opener;
-	if (!rc && !(rc = try_sites(loads, &request, err)))
+	if (!rc && (!from_tail(loads, &range) || check_run(&run, NULL)))
+		rc = try_sites(loads, &request, err);
+	if (!rc)
 		atomic_fetch_add(&loads->loaded_bytes, len_bytes);
 	loader_give(loads, &loader);
 	return rc;
@@ -358,6 +407,15 @@ tk_load_call(struct tk_loads *loads, size_t site, enum tk_rc (*call)(struct tk_s
 	return try_sites(loads, &request, err);
 }
 
+bool
+tk_loads_remote(const struct tk_loads *loads)
+{
+	for (size_t i = 0; i < loads->opts->site_count; i++)
+		if (loads->opts->sites[i].is_remote)
+			return true;
+	return false;
+}
+
 struct tk_sessions *
 tk_loads_sessions(struct tk_loads *loads)
 {
@@ -395,6 +453,8 @@ tk_loads_cleanup(struct tk_loads **slot)
 	if (!loads)
 		return;
 	*slot = NULL;
+	for (size_t i = 0; i < TAILS_MAX; i++)
+		tk_buf_release(&loads->tails[i].bytes);
 	for (size_t i = 0; i < loads->idle_count; i++)
 		loader_release(&loads->idle[i]);
 	tk_sessions_cleanup(&loads->sessions);

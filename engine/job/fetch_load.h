@@ -25,6 +25,7 @@ TK_MUST_CHECK enum tk_rc tk_load_prove(struct tk_loads *loads, const struct tk_p
 TK_MUST_CHECK enum tk_rc tk_load_call(struct tk_loads *loads, size_t site, enum tk_rc (*call)(struct tk_store *store, void *arg, struct tk_err *err),
 				      void *arg, struct tk_err *err);
 
+bool tk_loads_remote(const struct tk_loads *loads);              /* some site is behind a network */
 struct tk_sessions *tk_loads_sessions(struct tk_loads *loads);   /* borrowed */
 uint64_t tk_loads_bytes(const struct tk_loads *loads);            /* sealed bytes of blobs asked for */
 

@@ -32,8 +32,12 @@ static enum tk_rc
 get_record(struct tk_fetch *fetch, const struct tk_id *domain, const struct tk_head *at, struct tk_buf *record, struct tk_err *err)
 {
 	struct point_call call = {domain, at, record};
+	struct tk_point point = {0};
+	bool here = tk_fetch_newest(fetch, at, record) && !tk_point_decode(record->data, record->len_bytes, &point, NULL) &&
+		    memcmp(&point.at.point, &at->point, sizeof(point.at.point)) == 0;
 
-	return tk_fetch_with_session(fetch, SIZE_MAX, call_get_point, &call, err);
+	tk_point_release(&point);
+	return here ? TK_OK : tk_fetch_with_session(fetch, SIZE_MAX, call_get_point, &call, err);
 }
 
 enum tk_rc

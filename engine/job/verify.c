@@ -127,8 +127,12 @@ tk_verify_site(const struct tk_verify_opts *opts, struct tk_verify_result *resul
 	fetch.packs = verify.packs;
 	if (!rc && !(rc = tk_fetch_new(&fetch, &verify.fetch, err)) && !(rc = tk_random_bytes(&verify.draw, sizeof(verify.draw), err)))
 		rc = tk_prefetch_new(verify.fetch, &verify.prefetch, err);
-	if (!rc)
-		rc = tk_fetch_list_points(verify.fetch, 0, opts->domain, &list.points, &list.count, err);
+	if (verify.fetch)
+		tk_fetch_give_session(verify.fetch, 0, opts->session);
+	else if (opts->session)
+		opts->session->ops->close(opts->session);
+	if (!rc && !(rc = tk_fetch_list_points(verify.fetch, 0, opts->domain, &list.points, &list.count, err)))
+		tk_fetch_open_more(verify.fetch);
 	if (!rc && !(rc = check_points(&verify, &list, err)) && (opts->data_percent <= 0 || !(rc = tk_verify_packs(&verify, err))))
 		rc = name_files(&verify, &list, err);
 	free(list.points);

@@ -27,6 +27,7 @@ struct tk_damage {
 
 struct tk_verify_opts {
 	const struct tk_site *site;           /* all borrowed */
+	struct tk_store *session;             /* with it, to begin with: taken over, whatever comes of the check; may be NULL */
 	const struct tk_id *domain;
 	const struct tk_domain_keys *keys;
 	const struct tk_head *only;           /* one point; NULL: all that the site has */

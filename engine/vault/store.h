@@ -46,6 +46,7 @@ enum tk_ask_kind {
 	TK_ASK_FLUSH,
 	TK_ASK_PUBLISH,                         /* data */
 	TK_ASK_POINTS,                          /* id: the domain */
+	TK_ASK_POINT,                           /* id: the domain; at */
 	TK_ASK_RECORD,                          /* id: the domain; record, number: kind and epoch */
 	TK_ASK_PUT_SLOT,                        /* data, recovery_key */
 	TK_ASK_SLOT,                            /* id: the source; number: the index */
@@ -58,6 +59,7 @@ struct tk_store_ask {
 	const void *data;
 	size_t len_bytes;
 	const uint8_t *recovery_key;
+	const struct tk_head *at;
 	int record;
 	uint64_t number;
 };
@@ -99,9 +101,14 @@ struct tk_store_ops {
 	/* The pack's length; TK_ENOENT when it is not there. */
 	TK_MUST_CHECK enum tk_rc (*pack_size)(struct tk_store *store, const struct tk_pack_name *name, uint64_t *len_bytes,
 					      struct tk_err *err);
+	/* The pack's length, its header and its last tail_bytes (at most TK_STORE_TAIL_MAX; all of it when it is shorter), at one go; errors as above. Appends to
+	 * *head and *tail. NULL where no call waits long: tk_store_get_ends. */
+	TK_MUST_CHECK enum tk_rc (*get_ends)(struct tk_store *store, const struct tk_pack_name *name, uint32_t tail_bytes, uint64_t *len_bytes,
+					     struct tk_buf *head, struct tk_buf *tail, struct tk_err *err);
 	/* All points of a domain in order of (epoch, sequence); *out is malloc'ed. */
 	TK_MUST_CHECK enum tk_rc (*list_points)(struct tk_store *store, const struct tk_id *domain, struct tk_store_point **out,
 						size_t *count, struct tk_err *err);
+	/* at->epoch 0: the last one that list_points gives. */
 	TK_MUST_CHECK enum tk_rc (*get_point)(struct tk_store *store, const struct tk_id *domain, const struct tk_head *at,
 					      struct tk_buf *out, struct tk_err *err);
 	/* The domain's genesis record and grants: what a reader needs to trust points; and the list of other sites' newest promises that the site was shown.
@@ -133,6 +140,9 @@ struct tk_store {
 	const struct tk_store_ops *ops;
 };
 
+#define TK_STORE_TAIL_MAX (256u << 10)
+TK_MUST_CHECK enum tk_rc tk_store_get_ends(struct tk_store *store, const struct tk_pack_name *name, uint32_t tail_bytes, uint64_t *len_bytes,
+					   struct tk_buf *head, struct tk_buf *tail, struct tk_err *err);
 void tk_store_ahead(struct tk_store *store, const struct tk_store_ask *asks, size_t count);
 void tk_pack_names_release(struct tk_pack_names *names);
 /* Closes *store (NULL allowed) and sets it to NULL. */

@@ -106,7 +106,7 @@ TK_MUST_CHECK enum tk_rc tk_vault_vote(struct tk_vault *vault, const void *grant
 /* Reading promises: as list_points, get_point, get_record of store.h. A point counts as stored when its receipt is. */
 TK_MUST_CHECK enum tk_rc tk_vault_list_points(struct tk_vault *vault, const struct tk_id *domain, struct tk_store_point **out, size_t *count,
 					      struct tk_err *err);
-TK_MUST_CHECK enum tk_rc tk_vault_get_point(struct tk_vault *vault, const struct tk_id *domain, const struct tk_head *at, struct tk_buf *out,
+TK_MUST_CHECK enum tk_rc tk_vault_get_point(struct tk_vault *vault, const struct tk_id *domain, const struct tk_head *asked, struct tk_buf *out,
 					    struct tk_err *err);
 TK_MUST_CHECK enum tk_rc tk_vault_get_record(struct tk_vault *vault, const struct tk_id *domain, int kind, uint64_t epoch, struct tk_buf *out,
 					     struct tk_err *err);

@@ -83,14 +83,32 @@ tk_vault_list_points(struct tk_vault *vault, const struct tk_id *domain, struct 
 	return vault->index ? points_from_index(vault, domain, out, count, err) : points_from_files(vault, domain, out, count, err);
 }
 
+static enum tk_rc
+newest_point(struct tk_vault *vault, const struct tk_id *domain, struct tk_head *at, struct tk_err *err)
+{
+	struct tk_store_point *points = NULL;
+	size_t count = 0;
+	enum tk_rc rc = tk_vault_list_points(vault, domain, &points, &count, err);
+
+	if (!rc && count == 0)
+		rc = tk_err_set(err, TK_ENOENT, "no point yet");
+	if (!rc)
+		*at = points[count - 1].at;
+	free(points);
+	return rc;
+}
+
 enum tk_rc
-tk_vault_get_point(struct tk_vault *vault, const struct tk_id *domain, const struct tk_head *at, struct tk_buf *out, struct tk_err *err)
+tk_vault_get_point(struct tk_vault *vault, const struct tk_id *domain, const struct tk_head *asked, struct tk_buf *out, struct tk_err *err)
 {
 	TK_AUTO(tk_buf_release) struct tk_buf record = {0};
 	char name[TK_POINT_FILE_NAME_MAX];
+	struct tk_head at = *asked;
 	enum tk_rc rc;
 
-	tk_point_file_name(at, name);
+	if (at.epoch == 0 && (rc = newest_point(vault, domain, &at, err)))
+		return rc;
+	tk_point_file_name(&at, name);
 	/* A record without a receipt is a publish that did not come to its end. */
 	rc = tk_vread_record(vault, domain, "receipts", name, &record, err);
 	if (!rc)

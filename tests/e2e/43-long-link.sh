@@ -65,6 +65,7 @@ expect 0 twinkeep backup
 remember
 expect 0 twinkeep backup
 fixed=$(since a waits)
+at_most "round trips of a run without changes" "$fixed" 6
 head -c 60000000 /dev/urandom >"$T/lab/data/big"
 i=0
 while [ $i -lt 1500 ]; do
@@ -76,7 +77,7 @@ expect 0 twinkeep backup --json
 json_is ack_met true
 stored=$(json stored_bytes)
 for site in a b; do
-	at_most "round trips of $stored bytes to $site, and $fixed of none" "$(since $site waits)" $((fixed + 6))
+	at_most "round trips of $stored bytes to $site, and $fixed of none" "$(since $site waits)" $((fixed + 3))
 	at_most "bytes to $site" "$(since $site up_bytes)" $((stored + stored / 50 + 20000))
 done
 
@@ -125,8 +126,8 @@ remember
 expect 0 twinkeep restore data --json --strip --target "$T/back" --site a
 json_is verified true
 json_is sites_used '["a"]'
-at_most "round trips of a restore" "$(since a waits)" 25
+at_most "round trips of a restore" "$(since a waits)" 12
 [ "$(since b down_bytes)" -le 100 ] || fail "the other site was asked"
 remember
 expect 0 twinkeep verify --data --site a
-at_most "round trips of verify --data" "$(since a waits)" 60
+at_most "round trips of verify --data" "$(since a waits)" 28

@@ -127,6 +127,48 @@ more_threads_than_a_site_bears_take_turns(void **state)
 	assert_int_equal(atomic_load(&counted.open), 0);
 }
 
+static unsigned
+wait_for_open(struct counted *counted, unsigned wanted)
+{
+	for (int i = 0; i < 1000 && atomic_load(&counted->open) < wanted; i++)
+		rest();
+	return atomic_load(&counted->open);
+}
+
+static void
+a_distant_site_that_answered_gets_further_sessions_once(void **state)
+{
+	struct counted counted[2] = {{0}};
+	const struct tk_site sites[] = {{.name = "a", .ctx = &counted[0], .open = open_store, .is_remote = true},
+					{.name = "b", .ctx = &counted[1], .open = open_store}};
+	struct tk_sessions *sessions = NULL;
+	struct tk_store *store;
+	unsigned open;
+
+	(void)state;
+	assert_int_equal(tk_sessions_new(sites, 2, &sessions, NULL), TK_OK);
+	tk_sessions_open_more(sessions);
+	assert_int_equal(tk_sessions_call(sessions, 0, 1000, work, NULL, NULL), TK_OK);
+	assert_int_equal(tk_sessions_call(sessions, 1, 1000, work, NULL, NULL), TK_OK);
+	assert_int_equal(atomic_load(&counted[0].open), 1);
+	tk_sessions_open_more(sessions);
+	open = wait_for_open(&counted[0], 8);
+	assert_in_range(open, 4, TK_SESSIONS_MAX);
+	tk_sessions_open_more(sessions);
+	assert_int_equal(wait_for_open(&counted[0], open), open);
+	assert_int_equal(atomic_load(&counted[1].open), 1);
+
+	/* One is taken away, and used by somebody else. */
+	store = tk_sessions_take(sessions, 1);
+	assert_non_null(store);
+	assert_null(tk_sessions_take(sessions, 1));
+	tk_sessions_give(sessions, 1, store);
+	assert_int_equal(tk_sessions_call(sessions, 1, 1000, work, NULL, NULL), TK_OK);
+	assert_int_equal(atomic_load(&counted[1].open), 1);
+	tk_sessions_cleanup(&sessions);
+	assert_int_equal(atomic_load(&counted[0].open) + atomic_load(&counted[1].open), 0);
+}
+
 static void
 who_waited_for_a_site_that_failed_does_not_try_it_again(void **state)
 {
@@ -149,6 +191,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(more_threads_than_a_site_bears_take_turns),
+		cmocka_unit_test(a_distant_site_that_answered_gets_further_sessions_once),
 		cmocka_unit_test(who_waited_for_a_site_that_failed_does_not_try_it_again),
 	};
 

@@ -34,6 +34,7 @@ a_point_is_sent_published_and_read_back(void **state)
 	struct tk_receipt decoded;
 	struct made_pack pack;
 	const struct made_pack *packs[] = {&pack};
+	const struct tk_head newest = {0};
 	struct tk_head at;
 	uint64_t size;
 	size_t count;
@@ -44,6 +45,7 @@ a_point_is_sent_published_and_read_back(void **state)
 	assert_int_equal(store->ops->state(store, &net->box->domain, NULL, &site, NULL), TK_OK);
 	assert_true(site.domain_known);
 	assert_true(site.head.epoch == 0);
+	assert_int_equal(store->ops->get_point(store, &net->box->domain, &newest, &got, NULL), TK_ENOENT);
 	assert_int_equal(store->ops->put_genesis(store, net->box->genesis.data, net->box->genesis.len_bytes, NULL), TK_OK);
 
 	make_small_pack(net->box, &pack);
@@ -71,6 +73,10 @@ a_point_is_sent_published_and_read_back(void **state)
 	assert_int_equal(store->ops->pack_size(store, &pack.ident.name, &size, NULL), TK_OK);
 	assert_true(size == pack.ident.len_bytes);
 	tk_buf_clear(&got);
+	assert_int_equal(store->ops->get_point(store, &net->box->domain, &newest, &got, NULL), TK_OK);
+	assert_int_equal(got.len_bytes, record.len_bytes);
+	assert_memory_equal(got.data, record.data, got.len_bytes);
+	tk_buf_clear(&got);
 	assert_int_equal(store->ops->get_range(store, &pack.ident.name, 100, 3000, &got, NULL), TK_OK);
 	assert_int_equal(got.len_bytes, 3000);
 	assert_memory_equal(got.data, pack.bytes.data + 100, 3000);
@@ -82,6 +88,37 @@ a_point_is_sent_published_and_read_back(void **state)
 	tk_buf_release(&record);
 	tk_buf_release(&receipt);
 	tk_buf_release(&got);
+}
+
+static void
+both_ends_of_a_pack_come_with_one_question(void **state)
+{
+	struct net *net = *state;
+	TK_AUTO(tk_store_cleanup) struct tk_store *store = NULL;
+	TK_AUTO(tk_buf_release) struct tk_buf head = {0}, tail = {0};
+	struct tk_pack_name unknown = {{1}};
+	struct made_pack pack;
+	uint64_t size = 0;
+
+	net_serve(net);
+	store = net_open(net);
+	make_small_pack(net->box, &pack);
+	assert_int_equal(net_put(store, &pack, NULL), TK_OK);
+	assert_int_equal(store->ops->flush(store, NULL), TK_OK);
+	assert_int_equal(tk_store_get_ends(store, &pack.ident.name, 300, &size, &head, &tail, NULL), TK_OK);
+	assert_true(size == pack.ident.len_bytes);
+	assert_int_equal(head.len_bytes, TK_PACK_HEADER_BYTES);
+	assert_memory_equal(head.data, pack.bytes.data, TK_PACK_HEADER_BYTES);
+	assert_int_equal(tail.len_bytes, 300);
+	assert_memory_equal(tail.data, pack.bytes.data + size - 300, 300);
+	tk_buf_clear(&tail);
+	assert_int_equal(tk_store_get_ends(store, &pack.ident.name, TK_STORE_TAIL_MAX, &size, &head, &tail, NULL), TK_OK);
+	assert_int_equal(tail.len_bytes, pack.ident.len_bytes);
+	assert_memory_equal(tail.data, pack.bytes.data, tail.len_bytes);
+	assert_int_equal(tk_store_get_ends(store, &pack.ident.name, TK_STORE_TAIL_MAX + 1, &size, &head, &tail, NULL), TK_EINVAL);
+	assert_int_equal(tk_store_get_ends(store, &pack.ident.name, TK_PACK_TRAILER_BYTES - 1, &size, &head, &tail, NULL), TK_EINVAL);
+	assert_int_equal(tk_store_get_ends(store, &unknown, 300, &size, &head, &tail, NULL), TK_ENOENT);
+	made_pack_release(&pack);
 }
 
 static void
@@ -320,6 +357,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		OVER_NET(a_point_is_sent_published_and_read_back),
+		OVER_NET(both_ends_of_a_pack_come_with_one_question),
 		OVER_NET(many_packs_are_under_way_at_once_and_large_ranges_come_in_pieces),
 		OVER_NET(a_bandwidth_limit_is_kept),
 		OVER_NET(a_damaged_pack_is_told_by_the_flush_and_the_session_goes_on),

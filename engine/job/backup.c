@@ -161,19 +161,10 @@ open_pipeline(struct tk_backup *run, struct tk_err *err)
 	return tk_catalog_writer_begin(run->catalog, &run->writer, err);
 }
 
-/* An entry whose bytes are all in packs that an interrupted run left: they go out with this point. */
 static bool
-claim(void *ctx, const struct tk_entry *entry)
+is_leftover(void *ctx, uint32_t pack)
 {
-	struct tk_backup *run = ctx;
-
-	for (size_t i = 0; i < entry->extent_count; i++)
-		if (entry->extents[i].ref.pack != TK_PACK_NONE && !tk_run_leftover(run, entry->extents[i].ref.pack))
-			return false;
-	for (size_t i = 0; i < entry->extent_count; i++)
-		if (entry->extents[i].ref.pack != TK_PACK_NONE)
-			on_reuse(run, entry->extents[i].ref);
-	return true;
+	return tk_run_leftover(ctx, pack) != NULL;
 }
 
 static enum tk_rc
@@ -184,11 +175,12 @@ scan(struct tk_backup *run, struct tk_err *err)
 				    .cross_file_systems = opts->cross_file_systems, .skip_caches = opts->skip_caches,
 				    .skip_nodump = opts->skip_nodump, .skip_dirs = opts->skip_dirs, .skip_dir_count = opts->skip_dir_count,
 				    .tmp_dir = opts->state_dir};
+	struct tk_ingest_leavings left = {is_leftover, run};
 	struct tk_scan_opts scan_opts = {.suite = opts->ring->suite, .packs = run->packs, .packer = run->packer, .ingest = run->ingest,
 					 .catalog = run->catalog, .has_current = run->has_current, .writer = run->writer, .walk = &walk,
 					 .scan_start_ns = run->start_ns, .racy_ns = opts->racy_ms * NS_PER_MS,
 					 .trust = opts->trust, .append_only = opts->append_only, .reread_period_s = opts->reread_period_s,
-					 .claim = opts->dry_run || run->read_anew ? NULL : claim, .claim_ctx = run,
+					 .left = opts->dry_run || run->read_anew ? NULL : &left,
 					 .checkpoint_ns = opts->checkpoint_ms * NS_PER_MS, .dry_run = opts->dry_run, .cancel = opts->cancel,
 					 .progress = opts->progress, .on_note = opts->on_note, .ctx = opts->note_ctx};
 	const struct tk_ingest_stats *stats;

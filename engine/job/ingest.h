@@ -105,6 +105,18 @@ bool tk_ingest_takes_guess(const struct tk_ingest *ingest, uint64_t size_bytes);
 bool tk_ingest_broken(const struct tk_ingest *ingest);
 const struct tk_ingest_stats *tk_ingest_stats(const struct tk_ingest *ingest);
 
+/* What an interrupted run left. */
+struct tk_ingest_leavings {
+	bool (*has_pack)(void *ctx, uint32_t pack); /* is the pack, which that run made, there as a whole? */
+	void *ctx;
+};
+/*
+ * Takes over what such a run made of a file. *whole: its data is there, and told through on_reuse; of a large file the maps, which the local store has, are stored anew, and entry->segments
+ * is where. The entry borrows the rest.
+ */
+TK_MUST_CHECK enum tk_rc tk_ingest_adopt(struct tk_ingest *ingest, const struct tk_ingest_leavings *left, struct tk_entry *entry, bool *whole,
+					 struct tk_err *err);
+
 /* An old entry is carried over unread: keeps what is stored locally about it from being swept. */
 TK_MUST_CHECK enum tk_rc tk_ingest_keep(struct tk_ingest *ingest, const struct tk_entry *entry, struct tk_err *err);
 

@@ -36,9 +36,7 @@ struct tk_scan_opts {
 	int64_t last_scan_ns;                 /* of the current point; 0: none */
 	int64_t reread_period_s;              /* every carried-over file is read again within this time; 0: never */
 	uint64_t expected_files, expected_bytes; /* of the point before, for progress */
-	/* Are the packs of this entry, which an interrupted run made, there still? Then they go out with this point. NULL: nothing of such a run is used, or left. */
-	bool (*claim)(void *ctx, const struct tk_entry *entry);
-	void *claim_ctx;
+	const struct tk_ingest_leavings *left; /* by an interrupted run; NULL: nothing of such a run is used, or left to the next */
 	int64_t checkpoint_ns;                /* between what is left to a run after this one, should it be interrupted; 0: 5 s; below 0: always due */
 	bool dry_run;                         /* compare only: nothing is read, stored or written; *root stays empty */
 	const atomic_bool *cancel;

@@ -39,6 +39,7 @@ struct scan {
 	struct scan_dirs dirs;
 	struct tk_oldcursor old;
 	struct tk_oldcursor unfinished;       /* what an interrupted run had made: at or after what is looked at */
+	struct tk_entry adopted;              /* one of it that stands; borrows from it */
 	int64_t checkpoint_at_ns;             /* the next one, by the monotonic clock */
 
 	/* The first `held` entries of the old leaf stand unchanged and are not in the tree yet: if the whole leaf does, it is
@@ -90,7 +91,7 @@ TK_MUST_CHECK enum tk_rc tk_scan_find_known(struct scan *scan, const struct tk_w
 /* scan_resume.c: what an interrupted run had read, and what is left to a run after this. */
 TK_MUST_CHECK enum tk_rc tk_scan_resume_open(struct scan *scan, struct tk_err *err);
 /* A regular file that the interrupted run had read, as it is still there: its content stands if the packs of it do. */
-void tk_scan_resume_find(struct scan *scan, const struct tk_walk_entry *now, struct scan_known *known);
+TK_MUST_CHECK enum tk_rc tk_scan_resume_find(struct scan *scan, const struct tk_walk_entry *now, struct scan_known *known, struct tk_err *err);
 /* To be called after each entry: makes durable, when it is due, what the run knows so far. */
 TK_MUST_CHECK enum tk_rc tk_scan_checkpoint(struct scan *scan, const struct tk_walk_entry *now, struct tk_err *err);
 

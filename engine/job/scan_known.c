@@ -126,6 +126,6 @@ tk_scan_find_known(struct scan *scan, const struct tk_walk_entry *now, const str
 	if (scan->opts->has_current)
 		rc = find_past(scan, now, old, known, err);
 	if (!rc && !known->unread)
-		tk_scan_resume_find(scan, now, known);
+		rc = tk_scan_resume_find(scan, now, known, err);
 	return rc;
 }

@@ -16,7 +16,7 @@ tk_scan_resume_open(struct scan *scan, struct tk_err *err)
 	const struct tk_scan_opts *opts = scan->opts;
 
 	scan->checkpoint_at_ns = tk_clock_mono_ns() + checkpoint_ns(scan);
-	return opts->claim ? tk_oldcursor_open_unfinished(&scan->unfinished, opts->catalog, opts->packs, err) : TK_OK;
+	return opts->left ? tk_oldcursor_open_unfinished(&scan->unfinished, opts->catalog, opts->packs, err) : TK_OK;
 }
 
 /* What cannot be read of it any more is read from the files instead. */
@@ -32,20 +32,25 @@ go_to(struct scan *scan, const struct tk_walk_entry *now)
 	return cursor->have ? order : 1;
 }
 
-void
-tk_scan_resume_find(struct scan *scan, const struct tk_walk_entry *now, struct scan_known *known)
+enum tk_rc
+tk_scan_resume_find(struct scan *scan, const struct tk_walk_entry *now, struct scan_known *known, struct tk_err *err)
 {
 	const struct tk_entry *entry = &scan->unfinished.entry;
 	const struct tk_sidecar *side;
+	bool whole;
+	enum tk_rc rc;
 
 	if (go_to(scan, now) != 0)
-		return;
+		return TK_OK;
 	side = tk_oldcursor_sidecar(&scan->unfinished);
 	/* Only its ctime says that it is the same: there is no scan before which its inode was made. */
-	if (entry->kind != TK_CONTENT_EXTENTS || !tk_trust_content(&scan->trust, entry, side, &now->st, false, INT64_MAX) ||
-	    !scan->opts->claim(scan->opts->claim_ctx, entry))
-		return;
-	*known = (struct scan_known){.entry = entry, .side = side, .unread = true};
+	if (!tk_trust_content(&scan->trust, entry, side, &now->st, false, INT64_MAX))
+		return TK_OK;
+	scan->adopted = *entry;
+	if ((rc = tk_ingest_adopt(scan->opts->ingest, scan->opts->left, &scan->adopted, &whole, err)) || !whole)
+		return rc;
+	*known = (struct scan_known){.entry = &scan->adopted, .side = side, .unread = true};
+	return TK_OK;
 }
 
 static enum tk_rc
@@ -71,7 +76,7 @@ tk_scan_checkpoint(struct scan *scan, const struct tk_walk_entry *now, struct tk
 {
 	enum tk_rc rc;
 
-	if (!scan->opts->claim || tk_clock_mono_ns() < scan->checkpoint_at_ns)
+	if (!scan->opts->left || tk_clock_mono_ns() < scan->checkpoint_at_ns)
 		return TK_OK;
 	/* What the interrupted run left says more than this one could, until it is used up. */
 	(void)go_to(scan, now);

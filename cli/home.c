@@ -23,6 +23,9 @@
 #include "transport/client.h"
 #include "transport/enrol.h"
 
+/* Each has 4 to 9 MiB of buffers. What so many compress and seal, 3 GB/s, neither disks nor networks take. */
+#define THREADS_MAX 16u
+
 #define KEY_FILE_MAX (1u << 20)
 #define CA_SALT_BYTES 32
 
@@ -65,7 +68,11 @@ open_parts(struct tk_home *home, struct tk_err *err)
 unsigned
 tk_home_threads(const struct tk_home *home)
 {
-	return home->cfg->threads ? (unsigned)home->cfg->threads : tk_cores_usable();
+	unsigned cores = tk_cores_usable();
+
+	if (home->cfg->threads)
+		return (unsigned)home->cfg->threads;
+	return cores < THREADS_MAX ? cores : THREADS_MAX;
 }
 
 enum tk_rc

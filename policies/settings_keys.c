@@ -46,7 +46,7 @@ const struct tk_config_key tk_config_key_table[] = {
 	TOP("log_level", log_level, "error|warn|info|debug", TK_KEY_CHOICE, "info", 0, 0,
 		"What is logged."),
 	TOP("threads", threads, "number", TK_KEY_NUMBER, "0", 0, 1024,
-		"Worker threads; 0: one for each core that the process may use."),
+		"Worker threads; 0: one for each core that the process may use, at most 16. Each takes 4 to 9 MiB of memory."),
 
 	SITE("url", url, "url", TK_KEY_URL, NULL, 0, 0,
 		"\"dir:/path\" is a vault in a directory, used without a daemon; \"tk://host:port\" is a twinkeepd. An IPv6 address stands in brackets."),

@@ -80,7 +80,7 @@ TK_MUST_CHECK enum tk_rc tk_catalog_node_find(struct tk_catalog_writer *writer, 
 TK_MUST_CHECK enum tk_rc tk_catalog_node_made(struct tk_catalog_writer *writer, const struct tk_digest *key, struct tk_blob_ref ref,
 					      struct tk_err *err);
 /* Writes the leaves added so far and one that is not finished (info->entries 0: none) as `unfinished`, all fsynced; what was there under that name is replaced.
- * The writer goes on as if nothing was. */
+ * The writer goes on as if nothing was, also after TK_ENOSPC. */
 TK_MUST_CHECK enum tk_rc tk_catalog_writer_checkpoint(struct tk_catalog_writer *writer, const struct tk_page_info *info, const void *plain,
 						      size_t plain_bytes, const struct tk_sidecar *sidecars, size_t count, struct tk_err *err);
 /* Writes the bundles and `next`, all fsynced. Call before the point is journaled. */

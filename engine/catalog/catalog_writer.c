@@ -104,9 +104,14 @@ write_bundle(struct tk_catalog_writer *writer, const char *name, struct tk_err *
 		free(file);
 		return rc;
 	}
+	if ((rc = write_tmp(writer, file->tmp, err))) {
+		(void)unlinkat(writer->catalog->bundles_dirfd, file->tmp, 0);
+		free(file);
+		return rc;
+	}
 	file->before = writer->pending;
 	writer->pending = file;
-	return write_tmp(writer, file->tmp, err);
+	return TK_OK;
 }
 
 /* Writes the bundle as it is, and adds it to `next`. One whose bytes are there under their name is not written again. */

@@ -178,6 +178,7 @@ a_run_that_was_killed_at_any_time_is_made_good_by_the_next(void **state)
 	struct history *history = begin(box, &dice);
 	const char *rounds = getenv("TK_ROUNDS");
 
+	box->opts.checkpoint_ms = -1;
 	for (size_t i = 0; i < (rounds ? 60 : 12); i++) {
 		tree_edit(box->tree, &dice, 6);
 		note_tree(box, history);
@@ -201,6 +202,7 @@ an_interrupted_run_leaves_its_packs_to_the_next(void **state)
 	size_t cancelled = 0;
 
 	box->opts.pack_plain_bytes = 6000;
+	box->opts.checkpoint_ms = -1;
 	for (unsigned i = 0; i < 16; i++) {
 		bool done;
 

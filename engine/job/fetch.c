@@ -449,6 +449,14 @@ tk_fetched_data(const struct tk_fetched *blob, size_t *len_bytes)
 	return blob->plain.data;
 }
 
+void
+tk_fetch_hold(struct tk_fetch *fetch, struct tk_fetched *blob)
+{
+	pthread_mutex_lock(&fetch->lock);
+	blob->holders++;
+	pthread_mutex_unlock(&fetch->lock);
+}
+
 static void
 release(struct tk_fetch *fetch, struct tk_fetched *blob, bool spent)
 {

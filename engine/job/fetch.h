@@ -34,6 +34,8 @@ TK_MUST_CHECK enum tk_rc tk_fetch_blob(struct tk_fetch *fetch, struct tk_blob_re
 				       struct tk_err *err);
 struct tk_blob_ref tk_fetched_ref(const struct tk_fetched *blob);
 const uint8_t *tk_fetched_data(const struct tk_fetched *blob, size_t *len_bytes);
+/* One hold more on a blob that is held: it is released once more, too. */
+void tk_fetch_hold(struct tk_fetch *fetch, struct tk_fetched *blob);
 void tk_fetch_release(struct tk_fetch *fetch, struct tk_fetched *blob);
 /* The same for a blob that was used up: it leaves the cache before those that wait for their first use. */
 void tk_fetch_release_spent(struct tk_fetch *fetch, struct tk_fetched *blob);

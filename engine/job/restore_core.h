@@ -45,6 +45,16 @@ struct tk_restore {
 	struct tk_err failure;
 };
 
+/* Bytes of a blob that were hashed, and are not in the file yet: see restore_file.c. */
+struct tk_late_write {
+	struct tk_fetched *blob;              /* held */
+	bool spent;
+	const uint8_t *data;
+	size_t len_bytes;
+	uint64_t at_bytes;
+};
+#define TK_LATE_WRITES 4u
+
 /* One worker's own things. */
 struct tk_restore_worker {
 	struct tk_restore *restore;
@@ -56,6 +66,9 @@ struct tk_restore_worker {
 	bool held_to_end;                     /* its last byte was used */
 	uint8_t *window;
 	size_t window_cap;
+	pthread_mutex_t *turn;                /* whose it is to write the file that this worker restores a segment of, with others; NULL: it has the file alone */
+	struct tk_late_write late[TK_LATE_WRITES];
+	unsigned late_count;
 };
 
 /* Of a worker's window, for reading files. */

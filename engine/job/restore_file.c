@@ -29,6 +29,54 @@ flush_window(struct writing *writing, struct tk_err *err)
 	return rc;
 }
 
+/* ---- when others write the same file ----
+ *
+ * Most file systems let one write of a file in at a time. Whoever would have to wait opens and hashes what comes next instead, and writes both when it is his turn. */
+
+static void
+drop_late(struct tk_restore_worker *worker)
+{
+	struct tk_fetch *fetch = worker->restore->opts->fetch;
+
+	for (unsigned i = 0; i < worker->late_count; i++)
+		(worker->late[i].spent ? tk_fetch_release_spent : tk_fetch_release)(fetch, worker->late[i].blob);
+	worker->late_count = 0;
+}
+
+/* wait: they are in the file on return; else as many of them wait as may. */
+static enum tk_rc
+write_late(const struct writing *writing, bool wait, struct tk_err *err)
+{
+	struct tk_restore_worker *worker = writing->worker;
+	enum tk_rc rc = TK_OK;
+
+	if (worker->late_count == 0)
+		return TK_OK;
+	if (pthread_mutex_trylock(worker->turn) != 0) {
+		if (!wait && worker->late_count < TK_LATE_WRITES)
+			return TK_OK;
+		pthread_mutex_lock(worker->turn);
+	}
+	for (unsigned i = 0; i < worker->late_count && !rc; i++)
+		rc = tk_pwrite_full(writing->fd, worker->late[i].data, worker->late[i].len_bytes, worker->late[i].at_bytes, "restored file", err);
+	pthread_mutex_unlock(worker->turn);
+	drop_late(worker);
+	return rc;
+}
+
+/* The bytes are of the blob that the worker holds. */
+static enum tk_rc
+write_direct(const struct writing *writing, const uint8_t *data, size_t len_bytes, struct tk_err *err)
+{
+	struct tk_restore_worker *worker = writing->worker;
+
+	if (!worker->turn)
+		return tk_pwrite_full(writing->fd, data, len_bytes, writing->at_bytes, "restored file", err);
+	tk_fetch_hold(worker->restore->opts->fetch, worker->held);
+	worker->late[worker->late_count++] = (struct tk_late_write){worker->held, worker->held_to_end, data, len_bytes, writing->at_bytes};
+	return write_late(writing, false, err);
+}
+
 static enum tk_rc
 write_piece(struct writing *writing, const uint8_t *data, size_t len_bytes, struct tk_err *err)
 {
@@ -38,7 +86,7 @@ write_piece(struct writing *writing, const uint8_t *data, size_t len_bytes, stru
 	    (rc = flush_window(writing, err)))
 		return rc;
 	if (len_bytes >= DIRECT_BYTES) {
-		rc = tk_pwrite_full(writing->fd, data, len_bytes, writing->at_bytes, "restored file", err);
+		rc = write_direct(writing, data, len_bytes, err);
 		writing->at_bytes += len_bytes;
 		return rc;
 	}
@@ -75,7 +123,10 @@ write_in_order(struct tk_restore_worker *worker, const struct tk_extent *extents
 			rc = write_piece(&writing, data, len, err);
 		}
 	}
-	return rc ? rc : flush_window(&writing, err);
+	if (!rc && !(rc = flush_window(&writing, err)))
+		rc = write_late(&writing, true, err);
+	drop_late(worker);
+	return rc;
 }
 
 /* ---- in the order of blobs ---- */

@@ -14,6 +14,7 @@ struct large {
 	int basis;
 	struct tk_segment *segments;
 	struct tk_digest *digests;            /* of what is in place */
+	pthread_mutex_t turn;                 /* to write the file */
 	pthread_mutex_t lock;                 /* over what follows */
 	uint64_t reused_bytes;
 	bool differs;
@@ -124,10 +125,13 @@ static void
 run(struct tk_shared *shared, size_t part, void *ctx)
 {
 	struct large *large = (struct large *)shared;
+	struct tk_restore_worker *worker = ctx;
 	struct tk_err err;
 
-	if (run_segment(ctx, large, part, &err))
+	worker->turn = &large->turn;
+	if (run_segment(worker, large, part, &err))
 		large_failed(large, &err);
+	worker->turn = NULL;
 }
 
 static enum tk_rc
@@ -164,7 +168,9 @@ run_large(struct tk_restore_worker *worker, const struct tk_entry *entry, const 
 
 	*large = (struct large){.shared.run = run, .restore = worker->restore, .file = file, .basis = basis};
 	(void)pthread_mutex_init(&large->lock, NULL);
+	(void)pthread_mutex_init(&large->turn, NULL);
 	rc = run_all(worker, large, entry, err);
+	(void)pthread_mutex_destroy(&large->turn);
 	(void)pthread_mutex_destroy(&large->lock);
 	free(large->segments);
 	free(large->digests);

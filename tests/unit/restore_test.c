@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/xattr.h>
 #include <unistd.h>
@@ -101,6 +102,59 @@ a_file_of_slices_from_everywhere_comes_back(void **state)
 	job_backup_ok(box);
 	assert_true(box->result.stored_bytes < 20u << 20);
 	restore_back(box, &result);
+}
+
+#define SIDE_BY_SIDE_BYTES ((40u << 20) + 12345)
+
+/* A large file in blobs of full size: a worker that cannot write at once goes on, and writes later. */
+static void
+fill_with_large(struct job_box *box, uint64_t seed)
+{
+	struct dice dice = {seed};
+	char path[128];
+
+	box->opts.segment_bytes = 4u << 20;
+	box->opts.pack_plain_bytes = 0;
+	tree_write(scratch_path(box->scratch, "tree/large", path, sizeof(path)), &dice, SIDE_BY_SIDE_BYTES);
+	job_backup_ok(box);
+}
+
+static void
+what_workers_write_side_by_side_comes_back(void **state)
+{
+	struct job_box *box = *state;
+	struct tk_restore_result result;
+
+	fill_with_large(box, 5);
+	for (int i = 0; i < 4; i++) {
+		restore_back(box, &result);
+		job_shell(box, "rm -r \"$4/back\"");
+	}
+}
+
+static void
+a_write_that_fails_beside_others_ends_the_restore(void **state)
+{
+	struct job_box *box = *state;
+	struct tk_restore_result result;
+	char target[128];
+	struct job_restore how = {.target = scratch_path(box->scratch, "small", target, sizeof(target))};
+	struct tk_err err;
+	enum tk_rc rc;
+	char *left;
+
+	fill_with_large(box, 6);
+	job_shell(box, "mkdir \"$4/small\"");
+	if (geteuid() != 0 || mount("none", target, "tmpfs", 0, "size=20m") != 0)
+		skip();
+	rc = job_restore(box, &box->result.point, &how, &result, &err);
+	left = tree_list(target, 0);
+	assert_int_equal(umount(target), 0);
+	assert_int_equal(rc, TK_ENOSPC);
+	assert_non_null(strstr(err.text, "restoring /"));
+	assert_false(result.verified);
+	assert_string_equal(left, "");
+	free(left);
 }
 
 static const uint8_t raw_default_acl[] = {2, 0, 0, 0, 1, 0, 7, 0, 255, 255, 255, 255, 2, 0, 7, 0, 1, 0, 0, 0, 4, 0, 5, 0, 255, 255, 255, 255,
@@ -216,6 +270,8 @@ main(void)
 		RESTORE_TEST(a_name_outside_of_the_target_is_never_written_through),
 		RESTORE_TEST(only_segments_that_differ_are_fetched),
 		RESTORE_TEST(a_file_of_slices_from_everywhere_comes_back),
+		RESTORE_TEST(what_workers_write_side_by_side_comes_back),
+		RESTORE_TEST(a_write_that_fails_beside_others_ends_the_restore),
 		RESTORE_TEST(a_fresh_target_leaves_no_trace_of_its_own),
 		RESTORE_TEST(inode_flags_come_back),
 		RESTORE_TEST(what_is_immutable_in_the_target_is_put_right),

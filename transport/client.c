@@ -30,12 +30,32 @@ tk_client_fail(struct tk_client *client, enum tk_rc rc, struct tk_err *err)
 	return tk_err_context(err, rc, "site %s", client->site);
 }
 
+/* No answer yet: the site has some of the pack. */
+static enum tk_rc
+take_part(struct tk_client_pack *pack, const struct tk_frame *frame, struct tk_err *err)
+{
+	TK_AUTO(tk_message_cleanup) Tk__Wire__Number *part = NULL;
+	void *decoded = NULL;
+	enum tk_rc rc = tk_message_decode(&tk__wire__number__descriptor, frame->body, frame->head.len_bytes, &decoded, err);
+
+	if (rc)
+		return rc;
+	part = decoded;
+	if (part->number >= pack->len_bytes)
+		return tk_err_set(err, TK_EPROTO, "%llu bytes are no part of a pack of %llu", (unsigned long long)part->number,
+				  (unsigned long long)pack->len_bytes);
+	pack->held_bytes = part->number;
+	return TK_OK;
+}
+
 /* The answer to a pack: takes it out of the window; the first fault is kept for the next put_pack or flush. */
 static enum tk_rc
 take_pack_answer(struct tk_client *client, unsigned slot, const struct tk_frame *frame, struct tk_err *err)
 {
 	struct tk_err fault;
 
+	if (frame->head.type == TK_FRAME_PACK_PART)
+		return take_part(&client->window[slot], frame, err);
 	if (frame->head.type == TK_FRAME_ERROR) {
 		if (tk_message_error(frame->body, frame->head.len_bytes, &fault) && !client->pack_fault.rc)
 			client->pack_fault = fault;

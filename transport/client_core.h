@@ -14,6 +14,7 @@
 struct tk_client_pack {
 	uint32_t request;
 	uint64_t len_bytes;
+	uint64_t held_bytes;                    /* the site has so much of it from an attempt before, as it says */
 	struct tk_pack_name name;
 };
 

@@ -43,13 +43,14 @@ collect_answers(struct tk_client *client, struct tk_err *err)
 	return rc;
 }
 
-static bool
-is_in_flight(const struct tk_client *client, uint32_t request)
+/* NULL: it was answered. */
+static const struct tk_client_pack *
+find_in_flight(const struct tk_client *client, uint32_t request)
 {
 	for (unsigned i = 0; i < client->in_flight; i++)
 		if (client->window[i].request == request)
-			return true;
-	return false;
+			return &client->window[i];
+	return NULL;
 }
 
 /* Under a limit, pieces are small enough that no wait between two of them is long. */
@@ -98,16 +99,34 @@ wait_for_turn(struct tk_client *client, uint64_t left_bytes)
 	return len_bytes;
 }
 
+/* What the site has of the pack, and has not been sent on this connection, is left out; not its beginning, which says whose it is. */
+static enum tk_rc
+skip_held(struct tk_client *client, const struct tk_client_pack *pack, uint64_t *at_bytes, struct tk_err *err)
+{
+	Tk__Wire__Number to = TK__WIRE__NUMBER__INIT;
+	enum tk_rc rc;
+
+	if (*at_bytes == 0 || *at_bytes >= pack->held_bytes)
+		return TK_OK;
+	to.number = pack->held_bytes;
+	if (!(rc = tk_session_send_message(client->session, TK_FRAME_PACK_SKIP, false, pack->request, &to, err)))
+		*at_bytes = pack->held_bytes;
+	return rc;
+}
+
 static enum tk_rc
 send_data(struct tk_client *client, uint32_t request, int fd, uint64_t len_bytes, uint8_t *chunk, struct tk_err *err)
 {
 	struct tk_frame_head head = {.type = TK_FRAME_PACK_DATA, .request = request};
+	const struct tk_client_pack *pack;
 	uint64_t at = 0;
 	size_t got;
 	enum tk_rc rc;
 
 	/* An early answer ends the pack: the site has it, or does not want it. */
-	while (at < len_bytes && is_in_flight(client, request)) {
+	while (at < len_bytes && (pack = find_in_flight(client, request))) {
+		if ((rc = skip_held(client, pack, &at, err)))
+			return rc;
 		head.len_bytes = wait_for_turn(client, len_bytes - at);
 		rc = tk_pread_full(fd, chunk, head.len_bytes, at, &got, "a pack to be sent", err);
 		if (!rc && got < head.len_bytes)

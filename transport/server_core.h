@@ -123,7 +123,7 @@ struct tk_request_row {
 extern const struct tk_request_row tk_conn_read_rows[];
 extern const struct tk_request_row tk_conn_write_rows[];
 
-/* server_packs.c: PACK_BEGIN, PACK_DATA, PACK_END. */
+/* server_packs.c: PACK_BEGIN, PACK_DATA, PACK_SKIP, PACK_END. */
 TK_MUST_CHECK enum tk_rc tk_conn_pack_frame(struct tk_conn *conn, const struct tk_frame *frame, struct tk_err *err);
 
 /* server_rights.c. TK_EDENIED unless the domain is one of the peer's. A domain without genesis is TK_ENOENT. */

@@ -33,6 +33,16 @@ open_pending(struct tk_conn *conn, const Tk__Wire__PackBegin *begin, bool *have,
 	return tk_vault_pack_begin(conn->server->vault, &name, begin->len_bytes, &conn->pack, fault);
 }
 
+/* The client need not wait for it: it comes while the pack does. */
+static enum tk_rc
+tell_part(struct tk_conn *conn, struct tk_err *err)
+{
+	Tk__Wire__Number part = TK__WIRE__NUMBER__INIT;
+
+	part.number = tk_vault_pack_held(conn->pack);
+	return part.number ? tk_session_send_message(conn->session, TK_FRAME_PACK_PART, false, conn->pack_request, &part, err) : TK_OK;
+}
+
 static enum tk_rc
 pack_begin(struct tk_conn *conn, const struct tk_frame *frame, struct tk_err *err)
 {
@@ -54,7 +64,7 @@ pack_begin(struct tk_conn *conn, const struct tk_frame *frame, struct tk_err *er
 	conn->pack_head_bytes = 0;
 	conn->pack_left_bytes = 0;
 	rc = open_pending(conn, begin, &have, &fault);
-	return rc || have ? answer(conn, rc, &fault, err) : TK_OK;
+	return rc || have ? answer(conn, rc, &fault, err) : tell_part(conn, err);
 }
 
 /* A pack says in its header whose it is. */
@@ -101,6 +111,38 @@ pack_data(struct tk_conn *conn, const struct tk_frame *frame, struct tk_err *err
 	return rc ? answer(conn, rc, &fault, err) : TK_OK;
 }
 
+/* Only once its header said whose the pack is. */
+static enum tk_rc
+skip_to(struct tk_conn *conn, uint64_t to_bytes, struct tk_err *fault)
+{
+	uint64_t left_bytes;
+	enum tk_rc rc;
+
+	if (conn->pack_head_bytes < TK_PACK_HEADER_BYTES)
+		return tk_err_set(fault, TK_EINVAL, "the pack's header is left out");
+	if ((rc = tk_vault_pack_skip(conn->pack, to_bytes, &left_bytes, fault)))
+		return rc;
+	conn->pack_left_bytes = left_bytes;
+	return TK_OK;
+}
+
+static enum tk_rc
+pack_skip(struct tk_conn *conn, const struct tk_frame *frame, struct tk_err *err)
+{
+	TK_AUTO(tk_message_cleanup) Tk__Wire__Number *to = NULL;
+	struct tk_err fault;
+	void *decoded = NULL;
+	enum tk_rc rc = tk_message_decode(&tk__wire__number__descriptor, frame->body, frame->head.len_bytes, &decoded, err);
+
+	if (rc)
+		return rc;
+	to = decoded;
+	if (conn->pack_answered)
+		return TK_OK;
+	rc = skip_to(conn, to->number, &fault);
+	return rc ? answer(conn, rc, &fault, err) : TK_OK;
+}
+
 static enum tk_rc
 pack_end(struct tk_conn *conn, struct tk_err *err)
 {
@@ -124,5 +166,7 @@ tk_conn_pack_frame(struct tk_conn *conn, const struct tk_frame *frame, struct tk
 		return pack_begin(conn, frame, err);
 	if (!conn->in_pack || frame->head.request != conn->pack_request)
 		return tk_err_set(err, TK_EPROTO, "a %s frame outside of its pack", tk_frame_name(frame->head.type));
+	if (frame->head.type == TK_FRAME_PACK_SKIP)
+		return pack_skip(conn, frame, err);
 	return frame->head.type == TK_FRAME_PACK_DATA ? pack_data(conn, frame, err) : pack_end(conn, err);
 }

@@ -70,6 +70,7 @@ tk_conn_request(struct tk_conn *conn, const struct tk_frame *frame, struct tk_er
 		return TK_OK;
 	case TK_FRAME_PACK_BEGIN:
 	case TK_FRAME_PACK_DATA:
+	case TK_FRAME_PACK_SKIP:
 	case TK_FRAME_PACK_END:
 		return tk_conn_pack_frame(conn, frame, err);
 	default:

@@ -73,7 +73,8 @@ TK_MUST_CHECK enum tk_rc tk_vault_readmit(struct tk_vault *vault, bool forced, s
 /*
  * Receives a pack: begin, write its bytes in order, commit. Commit checks every byte without a key (trailer, footer digest, header digest, blob
  * digests, blobs fill the pack, the header's name is `name`), stores and ends; only after the next tk_vault_flush may anyone be told. The same bytes
- * under the same name again are harmless (they replace what is there, so that a damaged copy heals). Cleanup forgets an uncommitted pack.
+ * under the same name again are harmless (they replace what is there, so that a damaged copy heals). Cleanup forgets an uncommitted pack, but for what came of it if nothing was wrong with that and it is over 1 MiB:
+ * a later begin finds it held, and may skip to its end instead of writing it again.
  * Errors: TK_ENOSPC (at begin: room for the pack and a reserve for promises is wanted), TK_ECORRUPT, TK_EUNSUPPORTED, TK_ECONFLICT
  * (other bytes are known under this name), TK_EBEHIND.
  */
@@ -81,6 +82,9 @@ struct tk_vault_pack;
 TK_MUST_CHECK enum tk_rc tk_vault_pack_begin(struct tk_vault *vault, const struct tk_pack_name *name, uint64_t len_bytes,
 					     struct tk_vault_pack **out, struct tk_err *err);
 TK_MUST_CHECK enum tk_rc tk_vault_pack_write(struct tk_vault_pack *pack, const void *data, size_t len_bytes, struct tk_err *err);
+/* How much an attempt before had written; and going on from a place in it (not before what was written): *left_bytes are to be written then. TK_EINVAL: it is not held. */
+uint64_t tk_vault_pack_held(const struct tk_vault_pack *pack);
+TK_MUST_CHECK enum tk_rc tk_vault_pack_skip(struct tk_vault_pack *pack, uint64_t to_bytes, uint64_t *left_bytes, struct tk_err *err);
 /* Begins with all bytes of a file of this machine that nobody writes any more: by a second name for it where it lies on the vault's file system and has one name only,
  * else by a copy. fd: open for reading; the caller's. */
 TK_MUST_CHECK enum tk_rc tk_vault_pack_take(struct tk_vault *vault, const struct tk_pack_name *name, int fd, uint64_t len_bytes,

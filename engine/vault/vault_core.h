@@ -162,6 +162,13 @@ bool tk_vmark_is_own(const struct tk_vault *vault, const struct tk_mark *mark);
 /* vault_vote.c: puts a vote's record in its place. */
 TK_MUST_CHECK enum tk_rc tk_vvote_store(struct tk_vault *vault, const struct tk_id *domain, uint64_t epoch, struct tk_bytes record, struct tk_err *err);
 
+/* vault_parts.c: packs of which a part came. A part of the pack gets the name tmp_name and is opened: how long it is (under max_bytes), and *fd is the caller's; 0: there is none. */
+uint64_t tk_vparts_take(int tmp_fd, const struct tk_pack_name *name, const char *tmp_name, uint64_t max_bytes, int *fd);
+/* Keeps the first len_bytes of a pending file for the next attempt. False: it is not worth it, or could not be. */
+bool tk_vparts_keep(struct tk_vault *vault, int tmp_fd, const struct tk_pack_name *name, const char *tmp_name, int fd, uint64_t len_bytes);
+/* Gives up all parts. */
+void tk_vparts_drop(struct tk_vault *vault, int tmp_fd);
+
 /* vault_pack.c: header and footer of a stored pack, checked. TK_ENOENT, TK_ECORRUPT. */
 TK_MUST_CHECK enum tk_rc tk_vpack_index(struct tk_vault *vault, const struct tk_pack_name *name, struct tk_pack_index **out, struct tk_err *err);
 /* The row that a pack's index gives. */

@@ -23,6 +23,8 @@ struct tk_vault_pack {
 	struct tk_pack_name name;
 	uint64_t len_bytes;
 	uint64_t written_bytes;
+	uint64_t held_bytes;                   /* of an attempt before: at the file's beginning */
+	bool refused;                          /* a write or check of it failed: no part of it is kept */
 	int tmp_fd;                            /* tmp/ */
 	int fd;
 	char tmp_name[TK_VFILE_TMP_MAX];       /* empty: nothing to remove */
@@ -132,7 +134,7 @@ tk_vpack_row(const struct tk_pack_index *index, struct tk_pack_row *row)
 }
 
 static enum tk_rc
-check_room(struct tk_vault *vault, uint64_t len_bytes, struct tk_err *err)
+look_at_room(struct tk_vault *vault, uint64_t len_bytes, struct tk_err *err)
 {
 	uint64_t free_bytes, total_bytes, reserve;
 	enum tk_rc rc = vault->driver->ops->room(vault->driver, &free_bytes, &total_bytes, err);
@@ -145,15 +147,30 @@ check_room(struct tk_vault *vault, uint64_t len_bytes, struct tk_err *err)
 	return TK_OK;
 }
 
+/* Parts of other packs are given up for a whole one. */
+static enum tk_rc
+check_room(const struct tk_vault_pack *pack, uint64_t len_bytes, struct tk_err *err)
+{
+	enum tk_rc rc = look_at_room(pack->vault, len_bytes, err);
+
+	if (rc != TK_ENOSPC)
+		return rc;
+	tk_vparts_drop(pack->vault, pack->tmp_fd);
+	return look_at_room(pack->vault, len_bytes, err);
+}
+
 /* Room is taken at once, so that a full disk is found before the bytes travel. Where the file system cannot, writing finds it. */
 static enum tk_rc
-open_pending(struct tk_vault_pack *pack, struct tk_err *err)
+open_pending(struct tk_vault_pack *pack, bool go_on, struct tk_err *err)
 {
 	enum tk_rc rc = tk_vfile_tmp_name(pack->tmp_name, err);
 
 	if (rc)
 		return rc;
-	pack->fd = openat(pack->tmp_fd, pack->tmp_name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (go_on)
+		pack->held_bytes = tk_vparts_take(pack->tmp_fd, &pack->name, pack->tmp_name, pack->len_bytes, &pack->fd);
+	if (pack->fd < 0)
+		pack->fd = openat(pack->tmp_fd, pack->tmp_name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (pack->fd < 0) {
 		rc = tk_err_errno(err, TK_EIO, "making tmp/%s", pack->tmp_name);
 		pack->tmp_name[0] = '\0';
@@ -195,7 +212,7 @@ tk_vault_pack_begin(struct tk_vault *vault, const struct tk_pack_name *name, uin
 	TK_AUTO(tk_vault_pack_cleanup) struct tk_vault_pack *pack = NULL;
 	enum tk_rc rc;
 
-	if ((rc = pack_new(vault, name, len_bytes, &pack, err)) || (rc = check_room(vault, len_bytes, err)) || (rc = open_pending(pack, err)))
+	if ((rc = pack_new(vault, name, len_bytes, &pack, err)) || (rc = check_room(pack, len_bytes, err)) || (rc = open_pending(pack, true, err)))
 		return rc;
 	*out = pack;
 	pack = NULL;
@@ -214,7 +231,25 @@ tk_vault_pack_write(struct tk_vault_pack *pack, const void *data, size_t len_byt
 		rc = tk_pwrite_full(pack->fd, data, len_bytes, pack->written_bytes, "pending pack", err);
 	if (!rc)
 		pack->written_bytes += len_bytes;
+	pack->refused |= rc != TK_OK;
 	return rc;
+}
+
+uint64_t
+tk_vault_pack_held(const struct tk_vault_pack *pack)
+{
+	return pack->held_bytes;
+}
+
+enum tk_rc
+tk_vault_pack_skip(struct tk_vault_pack *pack, uint64_t to_bytes, uint64_t *left_bytes, struct tk_err *err)
+{
+	if (to_bytes < pack->written_bytes || to_bytes > pack->held_bytes)
+		return tk_err_set(err, TK_EINVAL, "going on from byte %llu, where %llu are held", (unsigned long long)to_bytes,
+				  (unsigned long long)pack->held_bytes);
+	pack->written_bytes = to_bytes;
+	*left_bytes = pack->len_bytes - to_bytes;
+	return TK_OK;
 }
 
 static enum tk_rc
@@ -300,9 +335,9 @@ tk_vault_pack_take(struct tk_vault *vault, const struct tk_pack_name *name, int 
 	enum tk_rc rc;
 
 	if ((rc = pack_new(vault, name, len_bytes, &pack, err)) || (rc = link_file(pack, fd, &linked, err)) ||
-	    (rc = check_room(vault, linked ? 0 : len_bytes, err)))
+	    (rc = check_room(pack, linked ? 0 : len_bytes, err)))
 		return rc;
-	if (!linked && ((rc = open_pending(pack, err)) || (rc = copy_file(pack, fd, err))))
+	if (!linked && ((rc = open_pending(pack, false, err)) || (rc = copy_file(pack, fd, err))))
 		return rc;
 	*out = pack;
 	pack = NULL;
@@ -391,7 +426,17 @@ tk_vault_pack_commit(struct tk_vault_pack *pack, struct tk_err *err)
 		rc = check_blobs(&from, index, &none_dropped, NULL, err);
 	if (!rc)
 		rc = take_name(pack, index, err);
+	pack->refused = rc != TK_OK;
 	return rc ? tk_err_context(err, rc, "pack %s", hex) : TK_OK;
+}
+
+static bool
+keep_part(const struct tk_vault_pack *pack)
+{
+	uint64_t there_bytes = pack->written_bytes > pack->held_bytes ? pack->written_bytes : pack->held_bytes;
+
+	return !pack->refused && pack->fd >= 0 && there_bytes < pack->len_bytes &&
+	       tk_vparts_keep(pack->vault, pack->tmp_fd, &pack->name, pack->tmp_name, pack->fd, there_bytes);
 }
 
 void
@@ -402,7 +447,7 @@ tk_vault_pack_cleanup(struct tk_vault_pack **slot)
 	*slot = NULL;
 	if (!pack)
 		return;
-	if (pack->tmp_fd >= 0 && pack->tmp_name[0])
+	if (pack->tmp_fd >= 0 && pack->tmp_name[0] && !keep_part(pack))
 		(void)unlinkat(pack->tmp_fd, pack->tmp_name, 0);
 	tk_fd_cleanup(&pack->fd);
 	tk_fd_cleanup(&pack->tmp_fd);

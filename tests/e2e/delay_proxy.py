@@ -4,7 +4,7 @@
 A long link: connections to HOST:PORT whose bytes arrive N ms later in each direction (so a round trip costs 2 N), and all together at no more than BYTES a second in each direction.
 Bytes keep their order, and each side is closed when the other was, as late. Prints the address it listens on, then serves until it is killed.
 
-COUNTS is a JSON file, written anew (atomically) when a connection begins or ends: "open" and "connections"; "up_bytes" from clients and "down_bytes" to them;
+COUNTS is a JSON file, written anew (atomically) when a connection begins or ends, and ten times a second while there is one: "open" and "connections"; "up_bytes" from clients and "down_bytes" to them;
 "waits": how often a client sent something after it had an answer, and while nothing at all was under way on the link. Before that a round trip had passed which nothing else filled.
 """
 import argparse
@@ -179,13 +179,22 @@ class Client(End):
             super().connection_lost(exc)
 
 
+async def tell_on(link):
+    while True:
+        await asyncio.sleep(0.1)
+        if link.counts["open"]:
+            link.tell()
+
+
 async def serve(options):
     link = Link(options)
     host, port = options.listen.rsplit(":", 1)
     server = await asyncio.get_running_loop().create_server(lambda: Client(link, link.up, True), host.strip("[]"), int(port))
     link.tell()
     print("%s:%d" % server.sockets[0].getsockname()[:2], flush=True)
+    telling = asyncio.ensure_future(tell_on(link))
     await server.serve_forever()
+    telling.cancel()
 
 
 def main():

@@ -261,6 +261,45 @@ a_pack_that_breaks_off_leaves_nothing_behind(void **state)
 	made_pack_release(&pack);
 }
 
+/* A session sends the first half by hand and breaks; a client's session is told of it. */
+static void
+a_pack_that_broke_off_goes_on_where_it_was(void **state)
+{
+	struct net *net = *state;
+	Tk__Wire__PackBegin begin = TK__WIRE__PACK_BEGIN__INIT;
+	struct tk_frame_head data = {.type = TK_FRAME_PACK_DATA, .request = 2};
+	struct made_blob *blobs = calloc(3000, sizeof(*blobs));
+	struct tk_session *session;
+	struct tk_store *store;
+	struct made_pack pack;
+	size_t at = 0;
+	bool have;
+
+	for (size_t i = 0; i < 3000; i++)
+		blobs[i].type = TK_BLOB_DATA;
+	net_serve(net);
+	make_pack(net->box, blobs, 3000, &pack);
+	free(blobs);
+	session = greet_by_hand(net);
+	begin.name = tk_message_bytes(pack.ident.name.b, TK_DIGEST_BYTES);
+	begin.len_bytes = pack.ident.len_bytes;
+	assert_int_equal(tk_session_send_message(session, TK_FRAME_PACK_BEGIN, false, 2, &begin, NULL), TK_OK);
+	for (data.len_bytes = TK_FRAME_DATA_MAX; at < pack.bytes.len_bytes / 2; at += data.len_bytes)
+		assert_int_equal(tk_session_send(session, &data, pack.bytes.data + at, NULL), TK_OK);
+	tk_session_free(session);
+	for (int i = 0; i < 100 && tk_server_connections(net->server); i++)
+		(void)usleep(20000);
+	assert_int_equal(box_count(net->box, "tmp/part-*"), 1);
+	store = net_open(net);
+	assert_int_equal(net_put(store, &pack, NULL), TK_OK);
+	assert_int_equal(store->ops->flush(store, NULL), TK_OK);
+	assert_int_equal(store->ops->have(store, &pack.ident.name, 1, &have, NULL), TK_OK);
+	assert_true(have);
+	assert_int_equal(box_count(net->box, "tmp/*"), 0);
+	tk_store_cleanup(&store);
+	made_pack_release(&pack);
+}
+
 static void *
 stop_server(void *arg)
 {
@@ -346,6 +385,7 @@ main(void)
 		OVER_NET(a_site_that_only_says_that_it_lives_times_out_too),
 		OVER_NET(a_full_site_refuses_politely),
 		OVER_NET(broken_frames_end_the_connection_and_nothing_else),
+		OVER_NET(a_pack_that_broke_off_goes_on_where_it_was),
 		OVER_NET(a_pack_that_breaks_off_leaves_nothing_behind),
 		OVER_NET(a_stopping_site_finishes_the_pack_that_has_begun),
 		OVER_NET(a_drain_does_not_wait_for_ever),

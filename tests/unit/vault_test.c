@@ -397,6 +397,103 @@ a_session_stores_a_pack_from_a_file(void **state)
 	made_pack_release(&pack);
 }
 
+/* A pack of over 2 MiB. */
+static void
+make_long_pack(struct vault_box *box, struct made_pack *out)
+{
+	size_t count = 1000;
+	struct made_blob *blobs = calloc(count, sizeof(*blobs));
+
+	assert_non_null(blobs);
+	for (size_t i = 0; i < count; i++)
+		blobs[i].type = TK_BLOB_DATA;
+	make_pack(box, blobs, count, out);
+	free(blobs);
+	assert_true(out->bytes.len_bytes > 2000000);
+}
+
+/* Sends the pack up to a place, from where an attempt before had come to if there was one, and breaks off. */
+static void
+send_part(struct vault_box *box, const struct made_pack *pack, uint64_t held_bytes, uint64_t to_bytes)
+{
+	TK_AUTO(tk_vault_pack_cleanup) struct tk_vault_pack *pending = NULL;
+	uint64_t left = pack->bytes.len_bytes;
+
+	assert_int_equal(tk_vault_pack_begin(box->vault, &pack->ident.name, left, &pending, NULL), TK_OK);
+	assert_int_equal(tk_vault_pack_held(pending), held_bytes);
+	assert_int_equal(tk_vault_pack_write(pending, pack->bytes.data, 1000, NULL), TK_OK);
+	assert_int_equal(tk_vault_pack_skip(pending, held_bytes + 1, &left, NULL), TK_EINVAL);
+	assert_int_equal(tk_vault_pack_skip(pending, 999, &left, NULL), TK_EINVAL);
+	left = pack->bytes.len_bytes - 1000;
+	if (held_bytes)
+		assert_int_equal(tk_vault_pack_skip(pending, held_bytes, &left, NULL), TK_OK);
+	assert_int_equal(left, pack->bytes.len_bytes - (held_bytes ? held_bytes : 1000));
+	assert_int_equal(tk_vault_pack_write(pending, pack->bytes.data + pack->bytes.len_bytes - left, (size_t)(to_bytes - (pack->bytes.len_bytes - left)), NULL), TK_OK);
+	if (to_bytes == pack->bytes.len_bytes)
+		assert_int_equal(tk_vault_pack_commit(pending, NULL), TK_OK);
+}
+
+static void
+a_pack_goes_on_where_it_broke_off(void **state)
+{
+	struct vault_box *box = *state;
+	struct made_pack pack;
+	bool have;
+
+	make_long_pack(box, &pack);
+	send_part(box, &pack, 0, 50000);
+	/* So little is not kept. */
+	assert_int_equal(box_count(box, "tmp/*"), 0);
+	send_part(box, &pack, 0, 1200000);
+	assert_int_equal(box_count(box, "tmp/part-*"), 1);
+	send_part(box, &pack, 1200000, 1500000);
+	send_part(box, &pack, 1500000, pack.bytes.len_bytes);
+	assert_int_equal(tk_vault_flush(box->vault, NULL), TK_OK);
+	assert_int_equal(tk_vault_have(box->vault, &pack.ident.name, 1, &have, NULL), TK_OK);
+	assert_true(have);
+	assert_int_equal(box_count(box, "tmp/*"), 0);
+	made_pack_release(&pack);
+}
+
+static void
+a_damaged_part_is_refused_with_the_pack_and_forgotten(void **state)
+{
+	struct vault_box *box = *state;
+	struct tk_vault_pack *pending = NULL;
+	struct made_pack pack;
+	uint64_t left;
+
+	make_long_pack(box, &pack);
+	send_part(box, &pack, 0, 1200000);
+	box_shell(box, "cd \"$1/tmp\" && flip 600000 part-*");
+	assert_int_equal(tk_vault_pack_begin(box->vault, &pack.ident.name, pack.bytes.len_bytes, &pending, NULL), TK_OK);
+	assert_int_equal(tk_vault_pack_skip(pending, 1200000, &left, NULL), TK_OK);
+	assert_int_equal(tk_vault_pack_write(pending, pack.bytes.data + 1200000, (size_t)left, NULL), TK_OK);
+	assert_int_equal(tk_vault_pack_commit(pending, NULL), TK_ECORRUPT);
+	tk_vault_pack_cleanup(&pending);
+	assert_int_equal(box_count(box, "tmp/*"), 0);
+	send_part(box, &pack, 0, pack.bytes.len_bytes);
+	made_pack_release(&pack);
+}
+
+static void
+no_more_than_some_parts_are_kept(void **state)
+{
+	struct vault_box *box = *state;
+
+	for (unsigned i = 0; i < 12; i++) {
+		struct made_pack pack;
+
+		make_long_pack(box, &pack);
+		send_part(box, &pack, 0, 1200000);
+		made_pack_release(&pack);
+	}
+	assert_int_equal(box_count(box, "tmp/part-*"), 8);
+	box_close(box);
+	box_open(box);
+	assert_int_equal(box_count(box, "tmp/*"), 0);
+}
+
 #define IN_BOX(test) cmocka_unit_test_setup_teardown(test, box_setup, box_teardown)
 
 int
@@ -412,6 +509,9 @@ main(void)
 		IN_BOX(a_pack_is_had_after_the_flush),
 		IN_BOX(the_same_pack_again_is_harmless_and_heals),
 		IN_BOX(other_bytes_under_a_known_name_are_refused),
+		IN_BOX(a_pack_goes_on_where_it_broke_off),
+		IN_BOX(a_damaged_part_is_refused_with_the_pack_and_forgotten),
+		IN_BOX(no_more_than_some_parts_are_kept),
 		IN_BOX(every_changed_byte_of_a_pack_is_noticed_on_arrival),
 		IN_BOX(verify_all_names_what_is_damaged),
 		IN_BOX(slots_and_configuration_come_back),

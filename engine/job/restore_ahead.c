@@ -12,13 +12,18 @@
 /* More than there are pages between the oldest that a worker is at and the newest. */
 #define ROWS 1024u
 /* Of each file; once a worker writes it, he looks further himself. */
-#define BLOBS_A_FILE 4u
+#define BLOBS_A_FILE 8u
 /* Segments of a large file whose maps are asked for with it. */
 #define SEGMENTS_A_FILE 4u
+
+/* Blobs of small files are small: as many of them as fill the line, and come as late as the last of those that were asked for with them. */
+#define WISHES_MAX 48u
+#define WISHES_MAX_BYTES ((uint64_t)TK_LOOK_BLOBS << 20)
 
 /* A blob that was asked for, and whose file no worker has begun. */
 struct wish {
 	size_t page, entry;
+	uint32_t plain_bytes;
 };
 
 /* How far a page is. */
@@ -39,8 +44,10 @@ struct tk_restore_ahead {
 	pthread_cond_t moved;
 	bool stop;
 	struct row rows[ROWS];
-	struct wish wishes[TK_LOOK_BLOBS];
+	struct wish wishes[WISHES_MAX];
 	size_t wish_count;
+	uint64_t wish_bytes;
+	unsigned spare;                       /* blobs that workers at the end of a file do not look ahead any more */
 };
 
 void
@@ -65,10 +72,21 @@ drop_begun(struct tk_restore_ahead *ahead)
 {
 	size_t kept = 0;
 
-	for (size_t i = 0; i < ahead->wish_count; i++)
-		if (!is_begun(ahead, ahead->wishes[i].page, ahead->wishes[i].entry))
-			ahead->wishes[kept++] = ahead->wishes[i];
+	ahead->wish_bytes = 0;
+	for (size_t i = 0; i < ahead->wish_count; i++) {
+		if (is_begun(ahead, ahead->wishes[i].page, ahead->wishes[i].entry))
+			continue;
+		ahead->wish_bytes += ahead->wishes[i].plain_bytes;
+		ahead->wishes[kept++] = ahead->wishes[i];
+	}
 	ahead->wish_count = kept;
+}
+
+static bool
+is_full(struct tk_restore_ahead *ahead, uint32_t plain_bytes)
+{
+	drop_begun(ahead);
+	return ahead->wish_count == WISHES_MAX || ahead->wish_bytes + plain_bytes > WISHES_MAX_BYTES + ((uint64_t)ahead->spare << 20);
 }
 
 void
@@ -92,16 +110,16 @@ tk_restore_ahead_done(struct tk_restore_ahead *ahead, size_t page)
 
 /* False: too late for this file, or all is over. */
 static bool
-wait_for_room(struct tk_restore_ahead *ahead, size_t page, size_t entry)
+wait_for_room(struct tk_restore_ahead *ahead, size_t page, size_t entry, uint32_t plain_bytes)
 {
 	bool in_time;
 
 	pthread_mutex_lock(&ahead->lock);
-	for (drop_begun(ahead); ahead->wish_count == TK_LOOK_BLOBS && !ahead->stop; drop_begun(ahead))
+	while (!ahead->stop && is_full(ahead, plain_bytes))
 		pthread_cond_wait(&ahead->moved, &ahead->lock);
 	in_time = !ahead->stop && !is_begun(ahead, page, entry);
 	if (in_time)
-		ahead->wishes[ahead->wish_count++] = (struct wish){page, entry};
+		ahead->wishes[ahead->wish_count++] = (struct wish){page, entry, plain_bytes};
 	pthread_mutex_unlock(&ahead->lock);
 	return in_time;
 }
@@ -117,6 +135,20 @@ is_late(struct tk_restore_ahead *ahead, size_t page, size_t entry)
 	return late;
 }
 
+/* What it takes in the cache; one that cannot be told counts as the largest. */
+static uint32_t
+plain_bytes_of(const struct tk_restore_ahead *ahead, struct tk_blob_ref ref)
+{
+	struct tk_fetch *fetch = ahead->restore->opts->fetch;
+	const struct tk_pack_index *index = NULL;
+	uint32_t plain_bytes = TK_BLOB_DATA_MAX;
+
+	if (!tk_fetch_index(fetch, ref.pack, &index, NULL) && ref.blob < index->blob_count)
+		plain_bytes = index->blobs[ref.blob].plain_bytes;
+	tk_fetch_index_release(fetch, index);
+	return plain_bytes;
+}
+
 static void
 want_extents(struct tk_restore_ahead *ahead, const struct tk_extent *extents, size_t count, size_t page, size_t entry)
 {
@@ -127,7 +159,7 @@ want_extents(struct tk_restore_ahead *ahead, const struct tk_extent *extents, si
 
 		if (ref.pack == TK_PACK_NONE || (ref.pack == ahead->last.pack && ref.blob == ahead->last.blob))
 			continue;
-		if (!wait_for_room(ahead, page, entry))
+		if (!wait_for_room(ahead, page, entry, plain_bytes_of(ahead, ref)))
 			return;
 		ahead->last = ref;
 		blobs++;
@@ -299,6 +331,24 @@ drop_passed(struct tk_reach *reach, size_t i)
 	memmove(reach->marks, reach->marks + passed, reach->mark_count * sizeof(reach->marks[0]));
 }
 
+static void
+set_spare(struct tk_reach *reach, unsigned spare)
+{
+	if (!reach->ahead || spare == reach->spare)
+		return;
+	pthread_mutex_lock(&reach->ahead->lock);
+	reach->ahead->spare += spare - reach->spare;
+	pthread_cond_signal(&reach->ahead->moved);
+	pthread_mutex_unlock(&reach->ahead->lock);
+	reach->spare = spare;
+}
+
+void
+tk_reach_end(struct tk_reach *reach)
+{
+	set_spare(reach, 0);
+}
+
 void
 tk_reach_at(struct tk_reach *reach, size_t i)
 {
@@ -315,4 +365,7 @@ tk_reach_at(struct tk_reach *reach, size_t i)
 		reach->marks[reach->mark_count++] = reach->next;
 		tk_restore_ahead_want(reach->ahead, extent->ref, TK_BLOB_DATA);
 	}
+	/* Else the line would run dry at the end of each large file, for a round trip. */
+	if (reach->next == reach->count && reach->count > reach->mark_max)
+		set_spare(reach, reach->mark_max - reach->mark_count);
 }

@@ -2,7 +2,8 @@
  *
  * Two looks ahead. Within a file, who writes it looks a few blobs further (struct tk_reach). Across files, a thread of its own reads the pages in the order of the tree and
  * asks for the first blobs of each file that is about to come; it stays so many blobs before the workers. Only new targets have that: what lies there already may
- * make fetching needless. Memory: TK_LOOK_BLOBS for all workers together and as many for the thread, within the cache of the fetch. */
+ * make fetching needless. Memory: TK_LOOK_BLOBS MiB for all workers together and as many for the thread, which has those of a worker too once he has nothing more to look
+ * for in his file; within the cache of the fetch. */
 #ifndef TK_JOB_RESTORE_AHEAD_H
 #define TK_JOB_RESTORE_AHEAD_H
 
@@ -40,10 +41,13 @@ struct tk_reach {
 	struct tk_blob_ref last;
 	size_t marks[TK_LOOK_BLOBS];           /* where the blobs that were asked for come in the list */
 	unsigned mark_count, mark_max;
+	unsigned spare;                        /* at the list's end: of mark_max, what the look across files has meanwhile */
 };
 /* first: borrowed while the look is used. */
 void tk_reach_begin(struct tk_reach *reach, const struct tk_restore_worker *worker, const struct tk_extent *first, size_t stride, size_t count);
 /* Extent number i is used now. */
 void tk_reach_at(struct tk_reach *reach, size_t i);
+/* After tk_reach_begin, whatever became of the list. */
+void tk_reach_end(struct tk_reach *reach);
 
 #endif

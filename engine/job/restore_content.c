@@ -73,20 +73,18 @@ static enum tk_rc
 copy_pieces(struct tk_restore_worker *worker, const struct tk_piece *pieces, size_t count, struct tk_err *err)
 {
 	struct tk_reach reach;
+	enum tk_rc rc = TK_OK;
 
 	tk_reach_begin(&reach, worker, &pieces->extent, sizeof(*pieces), count);
-	for (size_t i = 0; i < count; i++) {
+	for (size_t i = 0; i < count && !rc; i++) {
 		const uint8_t *data;
-		enum tk_rc rc;
 
 		tk_reach_at(&reach, i);
-		rc = tk_restore_extent(worker, &pieces[i].extent, &data, err);
-
-		if (rc)
-			return rc;
-		memcpy(worker->window + pieces[i].at, data, pieces[i].extent.length_bytes);
+		if (!(rc = tk_restore_extent(worker, &pieces[i].extent, &data, err)))
+			memcpy(worker->window + pieces[i].at, data, pieces[i].extent.length_bytes);
 	}
-	return TK_OK;
+	tk_reach_end(&reach);
+	return rc;
 }
 
 /* Brings len_bytes of extents into the window. */

@@ -123,6 +123,7 @@ write_in_order(struct tk_restore_worker *worker, const struct tk_extent *extents
 			rc = write_piece(&writing, data, len, err);
 		}
 	}
+	tk_reach_end(&reach);
 	if (!rc && !(rc = flush_window(&writing, err)))
 		rc = write_late(&writing, true, err);
 	drop_late(worker);
@@ -170,6 +171,7 @@ write_by_blob(struct tk_restore_worker *worker, const struct tk_piece *pieces, s
 		if (!(rc = tk_restore_extent(worker, &pieces[i].extent, &data, err)))
 			rc = tk_pwrite_full(tk_target_file_fd(file), data, pieces[i].extent.length_bytes, offset_bytes + pieces[i].at, "restored file", err);
 	}
+	tk_reach_end(&reach);
 	if (!rc)
 		rc = tk_restore_read_basis(worker, tk_target_file_fd(file), offset_bytes, len_bytes, NULL, &whole, err);
 	return !rc && !whole ? tk_err_set(err, TK_EIO, "the restored file was cut") : rc;

@@ -104,6 +104,20 @@ newest_held(const struct tk_reading *reading, size_t index)
 	return (struct tk_head){0};
 }
 
+/* *out: what the site listed; the caller frees it. */
+static enum tk_rc
+points_held(const struct tk_reading *reading, size_t index, struct tk_store_point **out, size_t *count, struct tk_err *err)
+{
+	struct tk_store_point *list = calloc(reading->point_count + 1, sizeof(*list));
+
+	*out = list;
+	*count = 0;
+	for (size_t i = 0; list && i < reading->point_count; i++)
+		if (reading->points[i].held[index])
+			list[(*count)++] = (struct tk_store_point){reading->points[i].at, (uint64_t)reading->points[i].received_ns};
+	return list ? TK_OK : tk_err_set(err, TK_ENOMEM, "no memory for the list of points");
+}
+
 static enum tk_run_depth
 depth_of(double data_percent)
 {
@@ -199,6 +213,7 @@ verify_site(struct verifying *verifying, size_t index, struct tk_err *err)
 	struct tk_verify_opts opts = {.site = site, .domain = &verifying->reading.domain, .keys = verifying->reading.keys, .data_percent = verifying->data_percent,
 				      .threads = tk_home_threads(verifying->home), .cancel = cli->cancel, .progress = cli->progress};
 	struct tk_verify_result result;
+	struct tk_store_point *points = NULL;
 	int64_t start_ns = tk_clock_wall_ns();
 	int status;
 	enum tk_rc rc;
@@ -210,8 +225,12 @@ verify_site(struct verifying *verifying, size_t index, struct tk_err *err)
 	}
 	if (verifying->has_point)
 		opts.only = &verifying->opened.point.at;
+	if ((rc = points_held(&verifying->reading, index, &points, &opts.point_count, err)))
+		return rc;
+	opts.points = points;
 	opts.session = tk_fetch_take_session(verifying->reading.fetch, index);
 	rc = tk_verify_site(&opts, &result, err);
+	free(points);
 	/* What was found before it was cut short stands. */
 	status = result.damaged_total > 0 ? 5 : rc ? tk_rc_exit_status(rc) : 0;
 	take_result(verifying, site->name, &result);

@@ -63,8 +63,11 @@ TK_MUST_CHECK enum tk_rc tk_fetch_with_session(struct tk_fetch *fetch, size_t si
 TK_MUST_CHECK enum tk_rc tk_fetch_list_points(struct tk_fetch *fetch, size_t site, const struct tk_id *domain, struct tk_store_point **points,
 					      size_t *count, struct tk_err *err);
 
-/* True: *record is the record of the point, which came along with a list of points; it was looked at by nobody yet. */
-bool tk_fetch_newest(struct tk_fetch *fetch, const struct tk_head *at, struct tk_buf *record);
+/* From a site behind a network: brings the records of the first of these points, which will be asked for, at one go. How many it looked after: go on behind them once
+ * those were used. */
+size_t tk_fetch_points(struct tk_fetch *fetch, const struct tk_id *domain, const struct tk_store_point *points, size_t count);
+/* True: *record is the record of the point, which came with others or with a list of points; it was looked at by nobody yet. */
+bool tk_fetch_known_point(struct tk_fetch *fetch, const struct tk_head *at, struct tk_buf *record);
 
 /* Much will be read: sites behind a network that have answered are given further sessions, in the background, so that threads find them open. */
 void tk_fetch_open_more(struct tk_fetch *fetch);

@@ -33,7 +33,7 @@ get_record(struct tk_fetch *fetch, const struct tk_id *domain, const struct tk_h
 {
 	struct point_call call = {domain, at, record};
 	struct tk_point point = {0};
-	bool here = tk_fetch_newest(fetch, at, record) && !tk_point_decode(record->data, record->len_bytes, &point, NULL) &&
+	bool here = tk_fetch_known_point(fetch, at, record) && !tk_point_decode(record->data, record->len_bytes, &point, NULL) &&
 		    memcmp(&point.at.point, &at->point, sizeof(point.at.point)) == 0;
 
 	tk_point_release(&point);

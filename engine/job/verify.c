@@ -72,7 +72,7 @@ check_point(struct tk_verify *verify, const struct tk_head *at, struct tk_err *e
 }
 
 struct point_list {
-	struct tk_store_point *points;
+	const struct tk_store_point *points;
 	size_t count;
 };
 
@@ -81,11 +81,15 @@ check_points(struct tk_verify *verify, const struct point_list *list, struct tk_
 {
 	enum tk_rc rc = TK_OK;
 	bool found = false;
+	size_t known = 0;
 
 	for (size_t i = 0; i < list->count && !rc; i++) {
+		if (i == known && !verify->opts->only)
+			known += tk_fetch_points(verify->fetch, verify->opts->domain, list->points + i, list->count - i);
 		if (verify->opts->only && memcmp(&verify->opts->only->point, &list->points[i].at.point, sizeof(struct tk_digest)) != 0)
 			continue;
 		found = true;
+		tk_fetch_open_more(verify->fetch);
 		rc = check_point(verify, &list->points[i].at, err);
 	}
 	if (!rc && !found && verify->opts->only)
@@ -116,7 +120,8 @@ tk_verify_site(const struct tk_verify_opts *opts, struct tk_verify_result *resul
 {
 	struct tk_verify verify = {.opts = opts, .result = result};
 	struct tk_fetch_opts fetch = {.sites = opts->site, .site_count = 1, .keys = opts->keys};
-	struct point_list list = {0};
+	struct point_list list = {opts->points, opts->point_count};
+	struct tk_store_point *listed = NULL;
 	struct tk_err own;
 	enum tk_rc rc;
 
@@ -131,11 +136,11 @@ tk_verify_site(const struct tk_verify_opts *opts, struct tk_verify_result *resul
 		tk_fetch_give_session(verify.fetch, 0, opts->session);
 	else if (opts->session)
 		opts->session->ops->close(opts->session);
-	if (!rc && !(rc = tk_fetch_list_points(verify.fetch, 0, opts->domain, &list.points, &list.count, err)))
-		tk_fetch_open_more(verify.fetch);
+	if (!rc && !opts->points && !(rc = tk_fetch_list_points(verify.fetch, 0, opts->domain, &listed, &list.count, err)))
+		list.points = listed;
 	if (!rc && !(rc = check_points(&verify, &list, err)) && (opts->data_percent <= 0 || !(rc = tk_verify_packs(&verify, err))))
 		rc = name_files(&verify, &list, err);
-	free(list.points);
+	free(listed);
 	tk_page_loader_cleanup(&verify.loader);
 	tk_prefetch_cleanup(&verify.prefetch);
 	tk_fetch_cleanup(&verify.fetch);

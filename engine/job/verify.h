@@ -31,6 +31,8 @@ struct tk_verify_opts {
 	const struct tk_id *domain;
 	const struct tk_domain_keys *keys;
 	const struct tk_head *only;           /* one point; NULL: all that the site has */
+	const struct tk_store_point *points;  /* what it has, in order, as it has just said; NULL: it is asked */
+	size_t point_count;
 	double data_percent;                  /* of the blobs that are read: 0, or up to 100 */
 	unsigned threads;                     /* that read data; 4 to 16 are used */
 	const atomic_bool *cancel;

@@ -129,8 +129,8 @@ remember
 expect 0 twinkeep restore data --json --strip --target "$T/back" --site a
 json_is verified true
 json_is sites_used '["a"]'
-at_most "round trips of a restore" "$(since a waits)" 12
+at_most "round trips of a restore" "$(since a waits)" 9
 [ "$(since b down_bytes)" -le 100 ] || fail "the other site was asked"
 remember
 expect 0 twinkeep verify --data --site a
-at_most "round trips of verify --data" "$(since a waits)" 28
+at_most "round trips of verify --data" "$(since a waits)" 19

@@ -1,6 +1,7 @@
 #include "engine/job/fetch.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -14,6 +15,8 @@
 /* Pages lie in a pack in the order of the tree. From a distant site they come by the dozen: a round trip costs more than so many bytes. */
 #define NEAR_BYTES (256u << 10)
 #define NEAR_BLOBS 128u
+/* So do small blobs of data, where all of it is wanted: a dozen requests of so much each fill a line of 400 Mbit/s over 100 ms. */
+#define DATA_RUN_BYTES (512u << 10)
 #define TABLE_SLOTS 4096u
 /* Buffers of evicted blobs are used again from this size on: fresh memory costs a page fault for every 4 KiB. */
 #define SPARE_BYTES_MIN (256u << 10)
@@ -66,6 +69,7 @@ struct tk_fetch {
 	size_t spare_count;
 	struct known_point known[KNOWN_POINTS];
 	size_t known_next;
+	atomic_bool in_order;                 /* data is read in the order of packs */
 };
 
 static size_t
@@ -220,6 +224,26 @@ is_near(const struct tk_pack_index *index, uint32_t blob)
 	       info->type == TK_BLOB_OVERLAY_MAP;
 }
 
+static bool
+touch(const struct tk_pack_index *index, uint32_t blob)
+{
+	return index->blobs[blob].offset_bytes + index->blobs[blob].sealed_bytes == index->blobs[blob + 1].offset_bytes;
+}
+
+/* The data that follows. */
+static void
+choose_run(const struct tk_pack_index *index, uint32_t blob, struct near *near)
+{
+	uint64_t bytes = index->blobs[blob].sealed_bytes;
+	uint32_t end = blob + 1;
+
+	while (end < index->blob_count && end - blob < NEAR_BLOBS && index->blobs[end].type == TK_BLOB_DATA && touch(index, end - 1) &&
+	       bytes + index->blobs[end].sealed_bytes <= DATA_RUN_BYTES)
+		bytes += index->blobs[end++].sealed_bytes;
+	near->first = blob;
+	near->count = end - blob;
+}
+
 /* The blobs around this one, a quarter of the bytes before it and the rest behind it. */
 static void
 choose_near(const struct tk_pack_index *index, uint32_t blob, struct near *near)
@@ -228,13 +252,16 @@ choose_near(const struct tk_pack_index *index, uint32_t blob, struct near *near)
 	uint64_t bytes = blobs[blob].sealed_bytes;
 	uint32_t end = blob + 1;
 
+	if (blobs[blob].type == TK_BLOB_DATA) {
+		choose_run(index, blob, near);
+		return;
+	}
 	near->first = blob;
 	while (near->first > 0 && end - near->first < NEAR_BLOBS / 4 && is_near(index, near->first - 1) &&
-	       blobs[near->first - 1].offset_bytes + blobs[near->first - 1].sealed_bytes == blobs[near->first].offset_bytes &&
+	       touch(index, near->first - 1) &&
 	       bytes + blobs[near->first - 1].sealed_bytes <= NEAR_BYTES / 4)
 		bytes += blobs[--near->first].sealed_bytes;
-	while (end < index->blob_count && end - near->first < NEAR_BLOBS && is_near(index, end) &&
-	       blobs[end - 1].offset_bytes + blobs[end - 1].sealed_bytes == blobs[end].offset_bytes && bytes + blobs[end].sealed_bytes <= NEAR_BYTES)
+	while (end < index->blob_count && end - near->first < NEAR_BLOBS && is_near(index, end) && touch(index, end - 1) && bytes + blobs[end].sealed_bytes <= NEAR_BYTES)
 		bytes += blobs[end++].sealed_bytes;
 	near->count = end - near->first;
 }
@@ -318,7 +345,7 @@ load_blob(struct tk_fetch *fetch, struct tk_fetched *item, struct tk_err *err)
 	found = item->ref.blob < index->index->blob_count ? index->index->blobs[item->ref.blob].type : 0;
 	if (found != item->type)
 		rc = tk_err_set(err, TK_ECORRUPT, "a reference to a blob of another type (%d, not %d)", (int)found, (int)item->type);
-	else if (is_near(index->index, item->ref.blob) && tk_fetch_is_remote(fetch))
+	else if ((is_near(index->index, item->ref.blob) || (item->type == TK_BLOB_DATA && atomic_load(&fetch->in_order))) && tk_fetch_is_remote(fetch))
 		rc = load_near(fetch, item, index->index, err);
 	else
 		rc = tk_load_blob(fetch->loads, index->index, item->ref, &item->plain, err);
@@ -410,6 +437,12 @@ get_index(struct tk_fetch *fetch, uint32_t pack, struct tk_fetched **out, struct
 }
 
 /* ---- the interface ---- */
+
+void
+tk_fetch_in_order(struct tk_fetch *fetch)
+{
+	atomic_store(&fetch->in_order, true);
+}
 
 enum tk_rc
 tk_fetch_index(struct tk_fetch *fetch, uint32_t pack, const struct tk_pack_index **out, struct tk_err *err)

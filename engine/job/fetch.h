@@ -42,6 +42,9 @@ void tk_fetch_release_spent(struct tk_fetch *fetch, struct tk_fetched *blob);
 /* Brings a blob into the cache unless it is there, or on its way. What cannot be loaded is told to who asks for it. */
 void tk_fetch_warm(struct tk_fetch *fetch, struct tk_blob_ref ref, enum tk_blob_type type);
 
+/* All data will be wanted, about in the order in which it lies in packs: small blobs of it come several with each request from then on. */
+void tk_fetch_in_order(struct tk_fetch *fetch);
+
 /* Reads blobs `first` to `first + count - 1` of the pack, which lie one behind the other there, in one go, and checks each by its tag; nothing is decompressed or kept.
  * sound[i] tells of blob first + i. Errors: those of reading; sound says nothing then. */
 TK_MUST_CHECK enum tk_rc tk_fetch_prove(struct tk_fetch *fetch, const struct tk_pack_index *index, uint32_t first, uint32_t count, bool *sound,

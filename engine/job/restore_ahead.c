@@ -274,6 +274,8 @@ tk_restore_ahead_new(struct tk_restore *restore, bool across, struct tk_restore_
 	(void)pthread_cond_init(&ahead->moved, NULL);
 	ahead->restore = restore;
 	ahead->last.pack = TK_PACK_NONE;
+	if (across && restore->opts->path_count == 0)
+		tk_fetch_in_order(restore->opts->fetch);
 	if ((rc = tk_prefetch_new(restore->opts->fetch, &ahead->prefetch, err)) || (across && (rc = start(ahead, err))))
 		return rc;
 	*out = ahead;

@@ -74,6 +74,8 @@ tk_restore_tar(struct tk_restore *restore, struct tk_err *err)
 	const struct tk_entry *entry = NULL;
 	enum tk_rc rc;
 
+	if (restore->opts->path_count == 0)
+		tk_fetch_in_order(restore->opts->fetch);
 	if ((rc = tk_restore_worker_init(&worker, restore, err)) || (rc = tk_restore_ahead_new(restore, false, &restore->ahead, err)) ||
 	    (rc = tk_tarout_new(restore->opts->tar_fd, &tar, err)) || (rc = tk_restore_walk_open(restore, &walk, err)))
 		return rc;

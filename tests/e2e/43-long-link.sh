@@ -12,18 +12,25 @@ eval "$(cat "$T/out")"
 sed -i '1i spool_max = 256M' "$TWINKEEP_HOME/twinkeep.conf"
 pack=$((8 << 20))
 
-# put_far SITE: from now on it is reached through the proxy.
-put_far()
+# start_proxy SITE NEAR LISTEN
+start_proxy()
 {
-	conf=$TWINKEEP_HOME/twinkeep.conf
-	near=$(sed -n "/^site $1 {/,/}/s|.*url = \"tk://\(.*\)\".*|\1|p" "$conf")
-	python3 "$TK_SRCDIR/tests/e2e/delay_proxy.py" --delay-ms 50 --rate 10000000 "$near" "$T/$1.counts" >"$T/$1.far" &
-	pids="$pids $!"
+	: >"$T/$1.far"
+	python3 "$TK_SRCDIR/tests/e2e/delay_proxy.py" --delay-ms 50 --rate 10000000 --listen "$3" "$2" "$T/$1.counts" >"$T/$1.far" &
+	proxy=$!
+	pids="$pids $proxy"
 	for _ in $(seq 100); do
 		[ ! -s "$T/$1.far" ] || break
 		sleep 0.1
 	done
 	[ -s "$T/$1.far" ] || fail "the proxy does not start"
+}
+# put_far SITE: from now on it is reached through the proxy.
+put_far()
+{
+	conf=$TWINKEEP_HOME/twinkeep.conf
+	near=$(sed -n "/^site $1 {/,/}/s|.*url = \"tk://\(.*\)\".*|\1|p" "$conf")
+	start_proxy "$1" "$near" 127.0.0.1:0
 	awk -v near="tk://$near" -v far="tk://$(cat "$T/$1.far")" '{ at = index($0, near); if (at) $0 = substr($0, 1, at - 1) far substr($0, at + length(near)); print }' "$conf" >"$T/conf"
 	cat "$T/conf" >"$conf"
 }
@@ -134,3 +141,24 @@ at_most "round trips of a restore" "$(since a waits)" 9
 remember
 expect 0 twinkeep verify --data --site a
 at_most "round trips of verify --data" "$(since a waits)" 19
+
+# --- a line that breaks every other second brings over a pack that takes four seconds
+far=$(cat "$T/b.far")
+head -c 40000000 /dev/urandom >"$T/lab/data/last"
+twinkeep backup --json >"$T/out" 2>"$T/err" &
+run=$!
+pids="$pids $run"
+breaks=0
+while kill -0 "$run" 2>/dev/null; do
+	sleep 2
+	kill -9 "$proxy"
+	wait "$proxy" 2>/dev/null || :
+	sleep 0.2
+	start_proxy b "$near" "$far"
+	breaks=$((breaks + 1))
+	[ $breaks -lt 30 ] || fail "the pack does not come over a line that breaks"
+done
+wait "$run" || fail "the run over a line that breaks ended with $?"
+[ $breaks -ge 3 ] || fail "the line broke $breaks times"
+json_is ack_met true
+expect 0 twinkeep verify --data --site b

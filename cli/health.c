@@ -607,7 +607,7 @@ look(struct looking *looking, struct tk_err *err)
 		health->exit_status = 4;
 		return TK_OK;
 	}
-	rc = tk_reading_open(looking->home, health->dataset, &looking->reading, err);
+	rc = tk_reading_open(looking->home, health->dataset, false, &looking->reading, err);
 	/* That no site answers is a finding. */
 	if (rc && (rc != TK_EUNREACH || !looking->reading.answered))
 		return rc;

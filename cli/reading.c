@@ -133,7 +133,7 @@ list_sites(struct tk_reading *reading, struct tk_err *why, struct tk_err *err)
 }
 
 enum tk_rc
-tk_reading_open(struct tk_home *home, const struct tk_config_dataset *dataset, struct tk_reading *reading, struct tk_err *err)
+tk_reading_open(struct tk_home *home, const struct tk_config_dataset *dataset, bool much, struct tk_reading *reading, struct tk_err *err)
 {
 	struct tk_fetch_opts fetch = {.on_fault = on_fault, .ctx = reading};
 	struct tk_err why;
@@ -154,6 +154,8 @@ tk_reading_open(struct tk_home *home, const struct tk_config_dataset *dataset, s
 	fetch.packs = reading->packs;
 	if ((rc = tk_fetch_new(&fetch, &reading->fetch, err)))
 		return rc;
+	if (much)
+		tk_fetch_open_more(reading->fetch);
 	rc = list_sites(reading, &why, err);
 	if (!rc && reading->sites_answered == 0)
 		return tk_err_set(err, tk_rc_exit_status(why.rc) == 1 ? TK_EUNREACH : why.rc, "dataset %s: none of its sites answers", dataset->name);

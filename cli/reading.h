@@ -31,8 +31,8 @@ struct tk_reading {
 };
 
 /* Asks every site for its points, all at the same time: one that is down takes its time for connecting and no longer. Release whatever the result. Errors: TK_EUNREACH: no site answers;
- * TK_ECONFIG: the home has no keys of the dataset. */
-TK_MUST_CHECK enum tk_rc tk_reading_open(struct tk_home *home, const struct tk_config_dataset *dataset, struct tk_reading *reading, struct tk_err *err);
+ * TK_ECONFIG: the home has no keys of the dataset. much: data will be read too (tk_fetch_open_more). */
+TK_MUST_CHECK enum tk_rc tk_reading_open(struct tk_home *home, const struct tk_config_dataset *dataset, bool much, struct tk_reading *reading, struct tk_err *err);
 void tk_reading_release(struct tk_reading *reading);
 
 /* One point with its record and body. */

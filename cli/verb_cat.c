@@ -56,7 +56,7 @@ cat_point(struct tk_home *home, const struct tk_config_dataset *dataset, const c
 {
 	struct tk_reading reading;
 	struct tk_opened_point opened = {0};
-	enum tk_rc rc = tk_reading_open(home, dataset, &reading, err);
+	enum tk_rc rc = tk_reading_open(home, dataset, false, &reading, err);
 
 	if (!rc)
 		rc = tk_reading_point(&reading, point, &opened, err);

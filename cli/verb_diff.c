@@ -148,7 +148,7 @@ open_side(struct comparing *comparing, int operand, struct side *side, struct tk
 	enum tk_rc rc;
 
 	if ((rc = tk_home_dataset(&comparing->home, text, &side->dataset, &point, err)) ||
-	    (rc = tk_reading_open(&comparing->home, side->dataset, &side->reading, err)) ||
+	    (rc = tk_reading_open(&comparing->home, side->dataset, false, &side->reading, err)) ||
 	    (rc = tk_reading_point(&side->reading, point, &side->opened, err)))
 		return rc;
 	return tk_reading_tree(&side->reading, &side->opened, &side->loader, &side->root, err);

@@ -151,7 +151,7 @@ list_dataset(struct tk_home *home, const struct tk_config_dataset *dataset, stru
 {
 	TK_AUTO(tk_reading_release) struct tk_reading reading = {0};
 	struct history history;
-	enum tk_rc rc = tk_reading_open(home, dataset, &reading, err);
+	enum tk_rc rc = tk_reading_open(home, dataset, false, &reading, err);
 
 	if (rc)
 		return rc;

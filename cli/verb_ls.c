@@ -78,7 +78,7 @@ list_all(struct listing *listing, struct tk_err *err)
 
 	if ((rc = tk_reading_path(path ? path : "", &listing->path, err)) || (rc = tk_home_open(listing->cli, &listing->home, err)) ||
 	    (rc = tk_home_dataset(&listing->home, tk_cli_operand(listing->cli, 0), &dataset, &point, err)) ||
-	    (rc = tk_home_unlock_machine(&listing->home, err)) || (rc = tk_reading_open(&listing->home, dataset, &listing->reading, err)) ||
+	    (rc = tk_home_unlock_machine(&listing->home, err)) || (rc = tk_reading_open(&listing->home, dataset, false, &listing->reading, err)) ||
 	    (rc = tk_reading_point(&listing->reading, point, &listing->opened, err)))
 		return rc;
 	return list_entries(listing, err);

@@ -96,7 +96,7 @@ look_at_dataset(struct tk_home *home, const struct tk_config_dataset *dataset, s
 {
 	TK_AUTO(tk_reading_release) struct tk_reading reading = {0};
 	struct tk_opened_point opened;
-	enum tk_rc rc = tk_reading_open(home, dataset, &reading, err);
+	enum tk_rc rc = tk_reading_open(home, dataset, false, &reading, err);
 
 	*answered |= reading.sites_answered > 0;
 	if (rc)

@@ -77,10 +77,8 @@ restore_all(struct restoring *restoring, struct tk_err *err)
 	if ((rc = check_options(restoring->cli, err)) || (rc = tk_home_open(restoring->cli, &restoring->home, err)) ||
 	    (rc = tk_home_dataset(&restoring->home, tk_cli_operand(restoring->cli, 0), &dataset, &point, err)) ||
 	    (rc = tk_home_unlock_passphrase(&restoring->home, err)) ||
-	    (rc = tk_reading_open(&restoring->home, dataset, &restoring->reading, err)))
-		return rc;
-	tk_fetch_open_more(restoring->reading.fetch);
-	if ((rc = tk_reading_point(&restoring->reading, point, &restoring->opened, err)))
+	    (rc = tk_reading_open(&restoring->home, dataset, true, &restoring->reading, err)) ||
+	    (rc = tk_reading_point(&restoring->reading, point, &restoring->opened, err)))
 		return rc;
 	return run_restore(restoring, err);
 }

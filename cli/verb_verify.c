@@ -228,7 +228,8 @@ verify_site(struct verifying *verifying, size_t index, struct tk_err *err)
 	if ((rc = points_held(&verifying->reading, index, &points, &opts.point_count, err)))
 		return rc;
 	opts.points = points;
-	opts.session = tk_fetch_take_session(verifying->reading.fetch, index);
+	opts.idle = verifying->reading.fetch;
+	opts.idle_site = index;
 	rc = tk_verify_site(&opts, &result, err);
 	free(points);
 	/* What was found before it was cut short stands. */
@@ -269,7 +270,7 @@ verify_sites(struct verifying *verifying, const char *point, struct tk_err *err)
 {
 	enum tk_rc rc;
 
-	if ((rc = tk_reading_open(verifying->home, verifying->dataset, &verifying->reading, err)))
+	if ((rc = tk_reading_open(verifying->home, verifying->dataset, true, &verifying->reading, err)))
 		return rc;
 	verifying->has_point = point != NULL;
 	if (point && (rc = tk_reading_point(&verifying->reading, point, &verifying->opened, err)))

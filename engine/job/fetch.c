@@ -546,6 +546,17 @@ tk_fetch_prove(struct tk_fetch *fetch, const struct tk_pack_index *index, uint32
 	return tk_load_prove(fetch->loads, index, first, count, sound, err);
 }
 
+void
+tk_fetch_warm_index(struct tk_fetch *fetch, uint32_t pack)
+{
+	struct tk_fetched *index;
+	struct tk_err why;
+
+	/* What is wrong with it is told to who asks for it. */
+	if (!get_index(fetch, pack, &index, &why))
+		tk_fetch_release(fetch, index);
+}
+
 static enum tk_rc
 source_read(void *ctx, struct tk_blob_ref ref, enum tk_blob_type type, struct tk_buf *plain, struct tk_err *err)
 {
@@ -708,16 +719,13 @@ tk_fetch_open_more(struct tk_fetch *fetch)
 	tk_sessions_open_more(tk_loads_sessions(fetch->loads));
 }
 
-struct tk_store *
-tk_fetch_take_session(struct tk_fetch *fetch, size_t site)
-{
-	return tk_sessions_take(tk_loads_sessions(fetch->loads), site);
-}
-
 void
-tk_fetch_give_session(struct tk_fetch *fetch, size_t site, struct tk_store *store)
+tk_fetch_move_sessions(struct tk_fetch *from, size_t from_site, struct tk_fetch *to, size_t to_site)
 {
-	tk_sessions_give(tk_loads_sessions(fetch->loads), site, store);
+	struct tk_store *store;
+
+	while ((store = tk_sessions_take(tk_loads_sessions(from->loads), from_site)) != NULL)
+		tk_sessions_give(tk_loads_sessions(to->loads), to_site, store);
 }
 
 bool

@@ -42,6 +42,9 @@ void tk_fetch_release_spent(struct tk_fetch *fetch, struct tk_fetched *blob);
 /* Brings a blob into the cache unless it is there, or on its way. What cannot be loaded is told to who asks for it. */
 void tk_fetch_warm(struct tk_fetch *fetch, struct tk_blob_ref ref, enum tk_blob_type type);
 
+/* The same for a pack's index. */
+void tk_fetch_warm_index(struct tk_fetch *fetch, uint32_t pack);
+
 /* All data will be wanted, about in the order in which it lies in packs: small blobs of it come several with each request from then on. */
 void tk_fetch_in_order(struct tk_fetch *fetch);
 
@@ -72,12 +75,10 @@ size_t tk_fetch_points(struct tk_fetch *fetch, const struct tk_id *domain, const
 /* True: *record is the record of the point, which came with others or with a list of points; it was looked at by nobody yet. */
 bool tk_fetch_known_point(struct tk_fetch *fetch, const struct tk_head *at, struct tk_buf *record);
 
-/* Much will be read: sites behind a network that have answered are given further sessions, in the background, so that threads find them open. */
+/* Much will be read: sites behind a network are given further sessions, in the background, so that threads find them open. */
 void tk_fetch_open_more(struct tk_fetch *fetch);
-/* A session with the site that nobody uses just now, the caller's from then on, to close or to give to another fetch of the same site; NULL: there is none. */
-struct tk_store *tk_fetch_take_session(struct tk_fetch *fetch, size_t site);
-/* Takes the session over; NULL is allowed. */
-void tk_fetch_give_session(struct tk_fetch *fetch, size_t site, struct tk_store *store);
+/* Sessions with a site that nobody uses just now go over to another fetch, in which it has the number to_site. */
+void tk_fetch_move_sessions(struct tk_fetch *from, size_t from_site, struct tk_fetch *to, size_t to_site);
 
 bool tk_fetch_is_remote(const struct tk_fetch *fetch);               /* some site is behind a network */
 uint64_t tk_fetch_bytes(const struct tk_fetch *fetch);              /* sealed bytes read from sites */

@@ -117,7 +117,7 @@ tk_sessions_open_more(struct tk_sessions *sessions)
 	for (size_t i = 0; i < sessions->count; i++) {
 		struct site_slot *slot = &sessions->slots[i];
 
-		if (!slot->site->is_remote || !atomic_load(&slot->used) || atomic_load(&slot->failed))
+		if (!slot->site->is_remote || atomic_load(&slot->failed))
 			continue;
 		while (slot->opener_count < MORE_SESSIONS && !pthread_create(&slot->openers[slot->opener_count], NULL, opener_main, slot))
 			slot->opener_count++;

@@ -27,9 +27,9 @@ size_t tk_sessions_choose(struct tk_sessions *sessions, size_t prefer, const boo
  */
 TK_MUST_CHECK enum tk_rc tk_sessions_call(struct tk_sessions *sessions, size_t site, uint64_t len_bytes,
 					  enum tk_rc (*call)(struct tk_store *store, void *arg, struct tk_err *err), void *arg, struct tk_err *err);
-/* Opens further sessions in the background with each site behind a network that has answered; once. Not called by two threads at a time. */
+/* Opens further sessions in the background with each site behind a network that did not fail; once. Not called by two threads at a time. */
 void tk_sessions_open_more(struct tk_sessions *sessions);
-/* See tk_fetch_take_session and tk_fetch_give_session. */
+/* For tk_fetch_move_sessions: a session that nobody uses just now, or NULL; takes one over. */
 struct tk_store *tk_sessions_take(struct tk_sessions *sessions, size_t site);
 void tk_sessions_give(struct tk_sessions *sessions, size_t site, struct tk_store *store);
 

@@ -5,6 +5,9 @@
 
 #include "engine/base/queue.h"
 
+#define INDEXES_MAX 4u
+
+/* type 0: the index of ref.pack. */
 struct wish {
 	struct tk_blob_ref ref;
 	enum tk_blob_type type;
@@ -25,7 +28,9 @@ thread_main(void *arg)
 	struct wish *wish;
 
 	while ((wish = tk_queue_pop(prefetch->wishes)) != NULL) {
-		if (!atomic_load(&prefetch->stop))
+		if (!atomic_load(&prefetch->stop) && !wish->type)
+			tk_fetch_warm_index(prefetch->fetch, wish->ref.pack);
+		else if (!atomic_load(&prefetch->stop))
 			tk_fetch_warm(prefetch->fetch, wish->ref, wish->type);
 		free(wish);
 	}
@@ -62,6 +67,16 @@ tk_prefetch_want(struct tk_prefetch *prefetch, struct tk_blob_ref ref, enum tk_b
 	*wish = (struct wish){ref, type};
 	if (!tk_queue_push(prefetch->wishes, wish))
 		free(wish);
+}
+
+void
+tk_prefetch_want_indexes(struct tk_prefetch *prefetch, struct tk_packtab *packs, const struct tk_pack_ident *idents, size_t count)
+{
+	struct tk_blob_ref ref = {0};
+
+	for (size_t i = 0; i < count && i < INDEXES_MAX; i++)
+		if (!tk_packtab_intern(packs, &idents[i].name, &ref.pack, NULL))
+			tk_prefetch_want(prefetch, ref, (enum tk_blob_type)0);
 }
 
 void

@@ -16,6 +16,8 @@ struct tk_prefetch;
 TK_MUST_CHECK enum tk_rc tk_prefetch_new(struct tk_fetch *fetch, struct tk_prefetch **out, struct tk_err *err);
 /* The blob will be asked for soon. Waits when more than twice TK_PREFETCH_AHEAD are wanted already. */
 void tk_prefetch_want(struct tk_prefetch *prefetch, struct tk_blob_ref ref, enum tk_blob_type type);
+/* The indexes of these packs, the first few of them, will be asked for soon. */
+void tk_prefetch_want_indexes(struct tk_prefetch *prefetch, struct tk_packtab *packs, const struct tk_pack_ident *idents, size_t count);
 /* Drops what is still wanted. NULL is allowed. */
 void tk_prefetch_cleanup(struct tk_prefetch **prefetch);
 

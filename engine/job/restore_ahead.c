@@ -278,6 +278,8 @@ tk_restore_ahead_new(struct tk_restore *restore, bool across, struct tk_restore_
 		tk_fetch_in_order(restore->opts->fetch);
 	if ((rc = tk_prefetch_new(restore->opts->fetch, &ahead->prefetch, err)) || (across && (rc = start(ahead, err))))
 		return rc;
+	if (across)
+		tk_prefetch_want_indexes(ahead->prefetch, restore->opts->packs, restore->opts->point->packs, restore->opts->point->pack_count);
 	*out = ahead;
 	ahead = NULL;
 	return TK_OK;

@@ -60,6 +60,8 @@ check_point(struct tk_verify *verify, const struct tk_head *at, struct tk_err *e
 
 	verify->whole = true;
 	rc = tk_fetch_point(verify->fetch, verify->opts->domain, at, verify->opts->keys, &record, &point, &body, err);
+	if (!rc && verify->opts->data_percent > 0 && tk_fetch_is_remote(verify->fetch))
+		tk_prefetch_want_indexes(verify->prefetch, verify->packs, point.packs, point.pack_count);
 	rc = rc ? tk_verify_note_point(verify, rc, at, err) : check_tree(verify, &point, &body, err);
 	if (!rc)
 		rc = know_packs(verify, &point, err);
@@ -89,7 +91,6 @@ check_points(struct tk_verify *verify, const struct point_list *list, struct tk_
 		if (verify->opts->only && memcmp(&verify->opts->only->point, &list->points[i].at.point, sizeof(struct tk_digest)) != 0)
 			continue;
 		found = true;
-		tk_fetch_open_more(verify->fetch);
 		rc = check_point(verify, &list->points[i].at, err);
 	}
 	if (!rc && !found && verify->opts->only)
@@ -132,10 +133,8 @@ tk_verify_site(const struct tk_verify_opts *opts, struct tk_verify_result *resul
 	fetch.packs = verify.packs;
 	if (!rc && !(rc = tk_fetch_new(&fetch, &verify.fetch, err)) && !(rc = tk_random_bytes(&verify.draw, sizeof(verify.draw), err)))
 		rc = tk_prefetch_new(verify.fetch, &verify.prefetch, err);
-	if (verify.fetch)
-		tk_fetch_give_session(verify.fetch, 0, opts->session);
-	else if (opts->session)
-		opts->session->ops->close(opts->session);
+	if (!rc && opts->idle)
+		tk_fetch_move_sessions(opts->idle, opts->idle_site, verify.fetch, 0);
 	if (!rc && !opts->points && !(rc = tk_fetch_list_points(verify.fetch, 0, opts->domain, &listed, &list.count, err)))
 		list.points = listed;
 	if (!rc && !(rc = check_points(&verify, &list, err)) && (opts->data_percent <= 0 || !(rc = tk_verify_packs(&verify, err))))

@@ -27,7 +27,8 @@ struct tk_damage {
 
 struct tk_verify_opts {
 	const struct tk_site *site;           /* all borrowed */
-	struct tk_store *session;             /* with it, to begin with: taken over, whatever comes of the check; may be NULL */
+	struct tk_fetch *idle;                /* its idle sessions with its site number idle_site are taken over, to begin with; may be NULL */
+	size_t idle_site;
 	const struct tk_id *domain;
 	const struct tk_domain_keys *keys;
 	const struct tk_head *only;           /* one point; NULL: all that the site has */

@@ -248,7 +248,10 @@ take_entry(struct scan *scan, const struct tk_walk_entry *now, struct tk_err *er
 		return rc;
 	if (stands && (rc = tk_scan_group_stands(scan, now, &stands, err)))
 		return rc;
-	return stands ? carry_over(scan, err) : look_closer(scan, now, both ? &scan->old.entry : NULL, err);
+	if (stands)
+		return carry_over(scan, err);
+	rc = look_closer(scan, now, both ? &scan->old.entry : NULL, err);
+	return rc ? rc : tk_scan_checkpoint(scan, now, err);
 }
 
 static enum tk_rc
@@ -268,8 +271,6 @@ scan_all(struct scan *scan, struct tk_err *err)
 			return rc;
 		if (scan->done++ % PROGRESS_EVERY == 0)
 			tell_progress(scan, now->path);
-		if ((rc = tk_scan_checkpoint(scan, now, err)))
-			return rc;
 	}
 	if (scan->leaf_done && (rc = tk_scan_settle_leaf(scan, NULL, 0, err)))
 		return rc;

@@ -92,7 +92,7 @@ TK_MUST_CHECK enum tk_rc tk_scan_find_known(struct scan *scan, const struct tk_w
 TK_MUST_CHECK enum tk_rc tk_scan_resume_open(struct scan *scan, struct tk_err *err);
 /* A regular file that the interrupted run had read, as it is still there: its content stands if the packs of it do. */
 TK_MUST_CHECK enum tk_rc tk_scan_resume_find(struct scan *scan, const struct tk_walk_entry *now, struct scan_known *known, struct tk_err *err);
-/* To be called after each entry: makes durable, when it is due, what the run knows so far. */
+/* To be called after each entry that was looked at, not for those that stand: makes durable, when it is due, what the run knows so far. */
 TK_MUST_CHECK enum tk_rc tk_scan_checkpoint(struct scan *scan, const struct tk_walk_entry *now, struct tk_err *err);
 
 /* scan_past.c */

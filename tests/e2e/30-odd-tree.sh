@@ -144,10 +144,13 @@ mkdir "$T/tar"
 expect 0 sh -c 'twinkeep restore odd --home "$1/home" --passphrase-file "$1/passphrase" --path "$2" --tar >"$1/odd.tar"' sh "$T" "$odd"
 expect 0 bsdtar -xpf "$T/odd.tar" -C "$T/tar" --numeric-owner --acls --xattrs --fflags --exclude="*$(printf 'cafe\314\201')"
 same_files "$odd" "$T/tar$odd" --exclude=*.sock --exclude="$(printf 'cafe\314\201')" --filter='-x user.文' --filter='-x user.%E6%96%87'
-# Blocks are counted when they are allocated, which may be later than when they are written.
+# Blocks are counted when they are allocated, which may be later than when they are written; a file whose blocks do not lie
+# together may need one more to find them by, and the holes are of megabytes.
 sync -f "$odd" "$T/tar"
 for file in "$odd"/sparse/*; do
-	[ "$(du -k "$file" | cut -f 1)" -ge "$(du -k "$T/tar$file" | cut -f 1)" ] || fail "$file has lost its holes in a tar archive"
+	was=$(du -k "$file" | cut -f 1)
+	is=$(du -k "$T/tar$file" | cut -f 1)
+	[ "$is" -le $((was + 128)) ] || fail "$file has lost its holes in a tar archive: $is KiB, not $was"
 done
 for tree in "$odd" "$T/tar$odd"; do
 	(cd "$tree" && lsattr -aR flags && getfacl -R acls) 2>&1 | sed 's/^\([-a-zA-Z]*\)e\([-a-zA-Z]* \)/\1-\2/' >"$T/said$(echo "$tree" | wc -c)"

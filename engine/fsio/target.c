@@ -96,7 +96,7 @@ tk_target_set_fresh(struct tk_target *target)
 const struct tk_look *
 tk_target_look(const struct tk_target *target)
 {
-	return target->is_fresh && target->has_look ? &target->look : NULL;
+	return target->has_look ? &target->look : NULL;
 }
 
 void

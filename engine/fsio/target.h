@@ -73,16 +73,22 @@ TK_MUST_CHECK enum tk_rc tk_target_hardlink(struct tk_target *target, const char
  * (TK_ENOTSAFE). What is not there is TK_OK. "" is refused. */
 TK_MUST_CHECK enum tk_rc tk_target_remove(struct tk_target *target, const char *path, size_t len_bytes, struct tk_err *err);
 
-struct tk_target_file;   /* a pending regular file */
+struct tk_target_file;   /* a regular file in the making */
 
 /* Opens a pending file beside the place of `path`. On TK_OK the caller owns *out; it outlives the handle. */
 TK_MUST_CHECK enum tk_rc tk_target_file_begin(struct tk_target *target, const char *path, size_t len_bytes, struct tk_target_file **out,
+	struct tk_err *err);
+/*
+ * As tk_target_file_begin, for a file whose content is written from its beginning to its end, so that its size tells how far it came. In a fresh target it has its own
+ * name at once, and no rename is needed; elsewhere, or where something has that name all the same, it is pending like any other.
+ */
+TK_MUST_CHECK enum tk_rc tk_target_file_begin_named(struct tk_target *target, const char *path, size_t len_bytes, struct tk_target_file **out,
 	struct tk_err *err);
 /* Open for reading and writing: pwrite the data, ftruncate to the size, leave holes out. Borrowed. */
 int tk_target_file_fd(const struct tk_target_file *file);
 /* Where it is for now, for tk_meta_apply. Borrowed. */
 int tk_target_file_dirfd(const struct tk_target_file *file);
-const char *tk_target_file_tmp_name(const struct tk_target_file *file);
+const char *tk_target_file_current_name(const struct tk_target_file *file);
 /* Sets the size; what is not written reads as zeros and takes no space. */
 TK_MUST_CHECK enum tk_rc tk_target_file_set_size(const struct tk_target_file *file, uint64_t size_bytes, struct tk_err *err);
 /* Reserves space for a run of data, where the file system can; an early TK_ENOSPC instead of a late one. */
@@ -91,7 +97,7 @@ TK_MUST_CHECK enum tk_rc tk_target_file_reserve(struct tk_target_file *file, uin
 TK_MUST_CHECK enum tk_rc tk_target_file_clear(const struct tk_target_file *file, uint64_t offset_bytes, uint64_t len_bytes, struct tk_err *err);
 /* Puts it in its place, closes it. Metadata but flags is applied before. After TK_OK only cleanup may follow. */
 TK_MUST_CHECK enum tk_rc tk_target_file_commit(struct tk_target_file *file, struct tk_err *err);
-/* Frees; removes the pending file unless it was committed. */
+/* Frees; removes the file unless it was committed. */
 void tk_target_file_cleanup(struct tk_target_file **file);
 
 /* Everything written below the target so far is durable after TK_OK (syncfs(2) of the target's file system).

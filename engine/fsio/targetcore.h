@@ -21,9 +21,10 @@ struct tk_target {
 	struct tk_buf path;          /* the path asked for last, cut in two at its last slash */
 	struct tk_buf kept_path;     /* the kept parent's path, NUL-terminated */
 	struct tk_tmp_names names;
-	bool is_fresh;               /* tk_target_set_fresh, and nothing has spoken against it */
-	bool has_look;
-	struct tk_look look;         /* of a new file, where is_fresh */
+	bool is_fresh;               /* tk_target_set_fresh */
+	bool has_looked;             /* at the first new file, where is_fresh */
+	bool has_look;               /* and all others look like it */
+	struct tk_look look;
 };
 
 /* As tk_target_parent; *dir is borrowed likewise. */

@@ -24,7 +24,7 @@ struct maker {
 struct tk_target_file {
 	struct tk_kept_dir *dir;   /* a reference */
 	int fd;
-	bool has_name;             /* the temporary name is there */
+	const char *current_name;  /* where it lies, its own name or the temporary one; NULL: nowhere, or it is committed */
 	char tmp_name[TK_TMP_NAME_MAX];
 	char name[];
 };
@@ -200,10 +200,19 @@ tk_target_mkdir(struct tk_target *target, const char *path, size_t len_bytes, st
 	return tk_err_errno(err, tk_fs_rc(), "making the directory %s", name);
 }
 
+/* Never what is there already, nor through a symlink. */
+static bool
+new_open(struct tk_target_file *file, const char *name)
+{
+	file->fd = openat(file->dir->fd, name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	if (file->fd >= 0)
+		file->current_name = name;
+	return file->fd >= 0;
+}
+
 static enum tk_rc
 pending_open(struct tk_target *target, struct tk_target_file *file, struct tk_err *err)
 {
-	const int flags = O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
 	enum tk_rc rc = TK_OK;
 
 	for (int again = 0; again < 3; again++) {
@@ -211,9 +220,7 @@ pending_open(struct tk_target *target, struct tk_target_file *file, struct tk_er
 
 		if ((rc = tk_tmp_names_next(&target->names, file->tmp_name, err)) != TK_OK)
 			return rc;
-		file->fd = openat(file->dir->fd, file->tmp_name, flags, 0600);
-		file->has_name = file->fd >= 0;
-		if (file->has_name)
+		if (new_open(file, file->tmp_name))
 			return TK_OK;
 		why = errno;
 		rc = tk_err_errno(err, tk_fs_rc(), "creating %s", file->name);
@@ -235,7 +242,7 @@ is_bare(const struct tk_target_file *file, bool *bare, struct tk_err *err)
 	enum tk_rc rc;
 
 	*bare = true;
-	if ((rc = tk_xattrio_init(&xattrs, file->fd, file->dir->fd, file->tmp_name, err)) != TK_OK ||
+	if ((rc = tk_xattrio_init(&xattrs, file->fd, file->dir->fd, file->current_name, err)) != TK_OK ||
 	    (rc = tk_xattrio_list(&xattrs, &names, err)) != TK_OK)
 		return rc;
 	for (size_t at = 0; at < names.len_bytes; at += strnlen((const char *)names.data + at, names.len_bytes - at) + 1)
@@ -255,13 +262,13 @@ learn_look(struct tk_target *target, const struct tk_target_file *file, struct t
 	if ((rc = tk_stat_fd(file->fd, &st, err)) != TK_OK || (rc = is_bare(file, &bare, err)) != TK_OK)
 		return rc;
 	target->look = (struct tk_look){.uid = st.uid, .gid = st.gid};
-	target->has_look = true;
-	target->is_fresh = st.mode == 0600 && bare;
+	target->has_looked = true;
+	target->has_look = st.mode == 0600 && bare;
 	return TK_OK;
 }
 
-enum tk_rc
-tk_target_file_begin(struct tk_target *target, const char *path, size_t len_bytes, struct tk_target_file **out, struct tk_err *err)
+static enum tk_rc
+file_begin(struct tk_target *target, const char *path, size_t len_bytes, bool named, struct tk_target_file **out, struct tk_err *err)
 {
 	TK_AUTO(tk_target_file_cleanup) struct tk_target_file *file = NULL;
 	struct tk_kept_dir *dir;
@@ -279,14 +286,27 @@ tk_target_file_begin(struct tk_target *target, const char *path, size_t len_byte
 		return tk_err_set(err, TK_ENOMEM, "creating a file: out of memory");
 	file->dir = tk_kept_dir_take(dir);
 	file->fd = -1;
-	file->has_name = false;
+	file->current_name = NULL;
 	memcpy(file->name, name, name_bytes);
-	if ((rc = pending_open(target, file, err)) != TK_OK ||
-	    (target->is_fresh && !target->has_look && (rc = learn_look(target, file, err)) != TK_OK))
+	if (!(named && target->is_fresh && new_open(file, file->name)) && (rc = pending_open(target, file, err)) != TK_OK)
+		return rc;
+	if (target->is_fresh && !target->has_looked && (rc = learn_look(target, file, err)) != TK_OK)
 		return rc;
 	*out = file;
 	file = NULL;
 	return TK_OK;
+}
+
+enum tk_rc
+tk_target_file_begin(struct tk_target *target, const char *path, size_t len_bytes, struct tk_target_file **out, struct tk_err *err)
+{
+	return file_begin(target, path, len_bytes, false, out, err);
+}
+
+enum tk_rc
+tk_target_file_begin_named(struct tk_target *target, const char *path, size_t len_bytes, struct tk_target_file **out, struct tk_err *err)
+{
+	return file_begin(target, path, len_bytes, true, out, err);
 }
 
 int
@@ -302,9 +322,9 @@ tk_target_file_dirfd(const struct tk_target_file *file)
 }
 
 const char *
-tk_target_file_tmp_name(const struct tk_target_file *file)
+tk_target_file_current_name(const struct tk_target_file *file)
 {
-	return file->tmp_name;
+	return file->current_name;
 }
 
 enum tk_rc
@@ -364,9 +384,9 @@ tk_target_file_commit(struct tk_target_file *file, struct tk_err *err)
 	/* Close first: some file systems report a full disk only here. */
 	if ((rc = tk_fd_close(&file->fd, file->name, err)) != TK_OK)
 		return rc;
-	if ((rc = rename_over(file->dir->fd, file->tmp_name, file->name, err)) != TK_OK)
+	if (file->current_name != file->name && (rc = rename_over(file->dir->fd, file->current_name, file->name, err)) != TK_OK)
 		return rc;
-	file->has_name = false;
+	file->current_name = NULL;
 	return TK_OK;
 }
 
@@ -375,8 +395,8 @@ tk_target_file_cleanup(struct tk_target_file **file)
 {
 	if (!*file)
 		return;
-	if ((*file)->has_name)
-		(void)unlinkat((*file)->dir->fd, (*file)->tmp_name, 0);
+	if ((*file)->current_name)
+		(void)unlinkat((*file)->dir->fd, (*file)->current_name, 0);
 	tk_fd_cleanup(&(*file)->fd);
 	tk_kept_dir_cleanup(&(*file)->dir);
 	free(*file);

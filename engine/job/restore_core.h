@@ -121,6 +121,8 @@ enum tk_rc tk_restore_wrong_content(struct tk_err *err);
  * reading: what is the same there is not fetched, but copied, and counted in *reused_bytes. */
 TK_MUST_CHECK enum tk_rc tk_restore_into_file(struct tk_restore_worker *worker, const struct tk_entry *entry, const struct tk_target_file *file, int basis,
 					      uint64_t *reused_bytes, struct tk_err *err);
+/* Is a file one piece of one blob, or empty? It is checked before it is written, then, and written with one call. */
+bool tk_restore_is_single(const struct tk_entry *entry);
 /* Writes the extents' len_bytes at offset_bytes of the file and feeds them to the worker's hash, which was begun. */
 TK_MUST_CHECK enum tk_rc tk_restore_write_extents(struct tk_restore_worker *worker, const struct tk_extent *extents, size_t count, uint64_t len_bytes,
 						  const struct tk_target_file *file, uint64_t offset_bytes, struct tk_err *err);

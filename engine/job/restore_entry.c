@@ -61,6 +61,15 @@ reuse_existing(struct tk_restore_worker *worker, const struct tk_entry *entry, c
 	return tk_meta_apply(dirfd, name, fd, &entry->meta, &opts, &worker->not_applied, err);
 }
 
+/* A file of one piece, which is checked and then written, from its beginning to its end: where a run is killed, its size tells whether it is whole. */
+static enum tk_rc
+begin_new(struct tk_restore_worker *worker, const struct tk_entry *entry, const char *path, size_t path_bytes, struct tk_target_file **file, struct tk_err *err)
+{
+	if (tk_restore_is_single(entry))
+		return tk_target_file_begin_named(worker->target, path, path_bytes, file, err);
+	return tk_target_file_begin(worker->target, path, path_bytes, file, err);
+}
+
 static enum tk_rc
 write_new(struct tk_restore_worker *worker, const struct tk_entry *entry, const char *path, size_t path_bytes, int basis, uint64_t *reused_bytes,
 	  struct tk_err *err)
@@ -69,11 +78,11 @@ write_new(struct tk_restore_worker *worker, const struct tk_entry *entry, const 
 	struct tk_apply_opts opts;
 	enum tk_rc rc;
 
-	if ((rc = tk_target_file_begin(worker->target, path, path_bytes, &file, err)))
+	if ((rc = begin_new(worker, entry, path, path_bytes, &file, err)))
 		return rc;
 	opts = apply_new_opts(worker);
 	if ((rc = tk_restore_into_file(worker, entry, file, basis, reused_bytes, err)) ||
-	    (rc = tk_meta_apply(tk_target_file_dirfd(file), tk_target_file_tmp_name(file), tk_target_file_fd(file), &entry->meta, &opts,
+	    (rc = tk_meta_apply(tk_target_file_dirfd(file), tk_target_file_current_name(file), tk_target_file_fd(file), &entry->meta, &opts,
 				&worker->not_applied, err)))
 		return rc;
 	return tk_target_file_commit(file, err);

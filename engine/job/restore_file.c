@@ -231,9 +231,11 @@ write_single(struct tk_restore_worker *worker, const struct tk_entry *entry, con
 	return len > 0 ? tk_pwrite_full(tk_target_file_fd(file), data, len, 0, "restored file", err) : TK_OK;
 }
 
-static bool
-is_single(const struct tk_entry *entry)
+bool
+tk_restore_is_single(const struct tk_entry *entry)
 {
+	if (entry->kind == TK_CONTENT_SEGMENTS)
+		return false;
 	if (entry->extent_count != 1)
 		return entry->extent_count == 0 && entry->meta.size_bytes == 0;
 	return entry->extents[0].ref.pack != TK_PACK_NONE && entry->extents[0].length_bytes == entry->meta.size_bytes;
@@ -247,7 +249,7 @@ write_inline(struct tk_restore_worker *worker, const struct tk_entry *entry, con
 
 	if (entry->meta.size_bytes > worker->restore->segment_bytes)
 		return tk_err_set(err, TK_ECORRUPT, "a file over one segment without a segment tree");
-	if (is_single(entry))
+	if (tk_restore_is_single(entry))
 		return write_single(worker, entry, file, err);
 	tk_content_hash_begin(worker->hash);
 	if ((rc = tk_target_file_set_size(file, entry->meta.size_bytes, err)) ||

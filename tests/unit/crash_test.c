@@ -491,6 +491,59 @@ a_restore_that_was_killed_is_made_good_by_the_next(void **state)
 	}
 }
 
+/* Files of one piece, long enough for a kill to meet one in its writing. */
+static void
+fill_with_pieces(struct job_box *box)
+{
+	struct dice dice = {12};
+	char path[160];
+
+	box->opts.segment_bytes = box->opts.pack_plain_bytes = 0;
+	box->opts.chunk_min_bytes = 65536;
+	box->opts.chunk_avg_bytes = 131072;
+	box->opts.chunk_max_bytes = 262144;
+	for (unsigned i = 0; i < 400; i++) {
+		(void)snprintf(path, sizeof(path), "%s/file%03u", box->tree, i);
+		tree_write(path, &dice, i % 4 ? 60000 + i : i);
+	}
+	job_backup_ok(box);
+}
+
+/* What the killed run left under the names of the point: right as far as it goes, and all there where it is as long. */
+#define CHECK_LEFT "cd \"$4/back\" || exit 1; for f in file*; do [ -e \"$f\" ] || continue; " \
+	"cmp -s -n $(stat -c %s \"$f\") \"$f\" \"$1/$f\" || exit 1; [ $(stat -c %s \"$f\") -le $(stat -c %s \"$1/$f\") ] || exit 1; done"
+
+static void
+a_restore_that_was_killed_leaves_no_file_of_full_length_that_is_wrong(void **state)
+{
+	struct job_box *box = *state;
+	char target[128], left[128], *listing, *found;
+	struct job_restore how = {.target = scratch_path(box->scratch, "back", target, sizeof(target)), .delete_extra = true};
+	struct tk_restore_result result;
+	struct tk_err err;
+	unsigned met = 0;
+
+	(void)scratch_path(box->scratch, "back/file000", left, sizeof(left));
+	fill_with_pieces(box);
+	listing = tree_list(box->tree, 1);
+	/* Later and later, until some kills came when there was something to look at. */
+	for (unsigned after_us = 1000; met < 9; after_us += 900) {
+		assert_true(after_us < 500000);
+		job_shell(box, "rm -rf \"$4/back\"; mkdir \"$4/back\"");
+		killed_restore(box, &how, after_us);
+		job_shell(box, CHECK_LEFT);
+		if (access(left, F_OK) != 0 || ++met % 3)
+			continue;
+		if (job_restore(box, &box->result.point, &how, &result, &err))
+			fail_msg("restore: %s", err.text);
+		assert_true(result.verified);
+		found = tree_list(target, 1);
+		assert_same_tree(listing, found, "back");
+		free(found);
+	}
+	free(listing);
+}
+
 int
 main(void)
 {
@@ -505,6 +558,7 @@ main(void)
 		cmocka_unit_test_setup_teardown(lost_state_costs_little_and_loses_nothing, job_setup, job_teardown),
 		cmocka_unit_test_setup_teardown(damaged_state_never_makes_a_wrong_point, job_setup, job_teardown),
 		cmocka_unit_test_setup_teardown(a_restore_that_was_killed_is_made_good_by_the_next, job_setup, job_teardown),
+		cmocka_unit_test_setup_teardown(a_restore_that_was_killed_leaves_no_file_of_full_length_that_is_wrong, job_setup, job_teardown),
 		cmocka_unit_test_setup_teardown(a_damaged_spool_is_not_built_on, job_setup, job_teardown),
 	};
 

@@ -351,6 +351,57 @@ holes_take_no_space_and_handles_are_independent(void **state)
 	assert_int_equal(tk_target_sync(fix->target, NULL), TK_OK);
 }
 
+static enum tk_rc
+put_named(struct fixture *fix, const char *path, const char *text, bool seen)
+{
+	TK_AUTO(tk_target_file_cleanup) struct tk_target_file *file = NULL;
+	enum tk_rc rc = tk_target_file_begin_named(fix->target, path, strlen(path), &file, NULL);
+
+	if (rc != TK_OK)
+		return rc;
+	assert_int_equal(tk_pwrite_full(tk_target_file_fd(file), text, strlen(text), 0, path, NULL), TK_OK);
+	assert_true((strcmp(get(fix, path), text) == 0) == seen);
+	return tk_target_file_commit(file, NULL);
+}
+
+static void
+only_in_a_fresh_target_does_a_file_have_its_name_at_once(void **state)
+{
+	struct fixture *fix = *state;
+	struct tk_target_file *file;
+
+	assert_int_equal(put_named(fix, "d/before", "pending", false), TK_OK);
+	tk_target_set_fresh(fix->target);
+	assert_int_equal(put_named(fix, "d/a", "named", true), TK_OK);
+	assert_string_equal(get(fix, "d/a"), "named");
+	/* One that is given up goes. */
+	assert_int_equal(tk_target_file_begin_named(fix->target, "d/b", 3, &file, NULL), TK_OK);
+	assert_int_equal(type_of(fix, "d/b"), TK_FT_REG);
+	tk_target_file_cleanup(&file);
+	assert_int_equal(type_of(fix, "d/b"), TK_FT_OTHER);
+}
+
+static void
+what_lies_in_a_fresh_target_all_the_same_is_replaced_and_never_written_through(void **state)
+{
+	struct fixture *fix = *state;
+
+	tk_target_set_fresh(fix->target);
+	assert_int_equal(put_named(fix, "file", "first", true), TK_OK);
+	assert_int_equal(symlinkat("../out/victim", fix->scratch->fd, "t/link"), 0);
+	assert_int_equal(symlinkat("../out/new", fix->scratch->fd, "t/dangling"), 0);
+	assert_int_equal(linkat(fix->scratch->fd, "out/victim", fix->scratch->fd, "t/hard", 0), 0);
+	assert_int_equal(put_named(fix, "file", "second", false), TK_OK);
+	assert_int_equal(put_named(fix, "link", "mine", false), TK_OK);
+	assert_int_equal(put_named(fix, "dangling", "mine", false), TK_OK);
+	assert_int_equal(put_named(fix, "hard", "mine", false), TK_OK);
+	assert_string_equal(get(fix, "file"), "second");
+	assert_string_equal(get(fix, "link"), "mine");
+	assert_string_equal(get(fix, "dangling"), "mine");
+	assert_string_equal(get(fix, "hard"), "mine");
+	/* The teardown looks at the victim, and removes "out", which must have nothing else. */
+}
+
 #define MAKES 8000
 
 struct parent_maker {
@@ -412,6 +463,8 @@ main(void)
 		FAST_TARGET_TEST(deep_paths_work_with_few_descriptors),
 		TARGET_TEST(immutable_objects_and_directories_are_replaced),
 		TARGET_TEST(holes_take_no_space_and_handles_are_independent),
+		TARGET_TEST(only_in_a_fresh_target_does_a_file_have_its_name_at_once),
+		TARGET_TEST(what_lies_in_a_fresh_target_all_the_same_is_replaced_and_never_written_through),
 		FAST_TARGET_TEST(a_directory_and_what_is_below_it_may_be_made_by_two_threads),
 	};
 

@@ -153,15 +153,12 @@ struct tk_vault_blob {
 	struct tk_pack_name pack;
 	uint32_t blob;
 };
-/* Grows with every publish: taken before reachability is computed, given to condemn. */
-uint64_t tk_vault_generation(struct tk_vault *vault);
 /*
- * Marks blobs as garbage, durably: nothing is lost yet, and a publish that references one takes the mark away. The set must be closed upwards:
- * whatever references a condemned blob is condemned too. Errors: TK_ECONFLICT: a point was published since `generation`, or one failed halfway: compute anew;
- * TK_ENOENT: a blob that is not here.
+ * Marks blobs that no point needs as garbage, durably: nothing is lost yet, and a publish that references one takes the mark away. For what never came to be in
+ * a point, as the packs of runs that were given up. All or none of them. Errors: TK_ECONFLICT: a point needs one, or a publish failed halfway; TK_ENOENT: a
+ * blob that is not here.
  */
-TK_MUST_CHECK enum tk_rc tk_vault_condemn(struct tk_vault *vault, uint64_t generation, const struct tk_vault_blob *blobs, size_t count,
-					  struct tk_err *err);
+TK_MUST_CHECK enum tk_rc tk_vault_condemn(struct tk_vault *vault, const struct tk_vault_blob *blobs, size_t count, struct tk_err *err);
 /* Drops those of the blobs that are still condemned: the bitmap in dropped/ is durable before any space goes. *dropped (may be NULL) counts them. A pack
  * without a blob left is removed; its bitmap stays and says that it was dropped, not lost. TK_ECONFLICT: a publish failed halfway, try again. */
 TK_MUST_CHECK enum tk_rc tk_vault_drop(struct tk_vault *vault, const struct tk_vault_blob *blobs, size_t count, size_t *dropped, struct tk_err *err);

@@ -44,8 +44,7 @@ struct tk_vault {
 
 	pthread_mutex_t flush_lock;
 	pthread_rwlock_t refs;
-	uint64_t generation;                 /* under refs; changed with atomic adds, since publishers share it */
-	uint64_t unsettled;                  /* domains; likewise. Nothing is condemned or dropped while there is one */
+	uint64_t unsettled;                  /* domains; under refs, changed with atomic adds, since publishers share it. Nothing is condemned or dropped while there is one */
 
 	pthread_mutex_t pack_lock;
 	struct tk_pack_row *pending;         /* renamed, not yet durable */

@@ -31,7 +31,7 @@ store_row(struct tk_vault *vault, struct tk_vtrace *trace, const struct tk_point
 	TK_AUTO(tk_vindex_txn_cleanup) struct tk_vindex_txn txn = {0};
 	enum tk_rc rc = tk_vindex_begin(vault->index, &txn, err);
 
-	if (!rc && row->complete)
+	if (!rc && row->state == TK_POINT_WHOLE)
 		rc = tk_vtrace_store(trace, err);
 	if (!rc)
 		rc = tk_vindex_put_point(vault->index, row, err);
@@ -44,6 +44,7 @@ adopt_point(struct tk_vault *vault, const struct tk_vdomain *domain, const char 
 {
 	TK_AUTO(tk_vtrace_cleanup) struct tk_vtrace *trace = NULL;
 	TK_AUTO(tk_point_release) struct tk_point point = {0};
+	bool complete = false;
 	struct tk_err why;
 	enum tk_rc rc = tk_vtrace_new(vault, &domain->id, &trace, err);
 
@@ -52,8 +53,11 @@ adopt_point(struct tk_vault *vault, const struct tk_vdomain *domain, const char 
 	rc = tk_vread_point(vault, &domain->id, name, &point, NULL, &why);
 	if (!rc) {
 		row->at = point.at;
-		rc = tk_vtrace_point(trace, &point, &row->complete, &why);
+		row->root_pack = point.root_pack;
+		row->root_blob = point.root_blob;
+		rc = tk_vtrace_point(trace, &point, &complete, &why);
 	}
+	row->state = complete ? TK_POINT_WHOLE : TK_POINT_BROKEN;
 	if (rc == TK_ENOMEM || rc == TK_EIO) {
 		if (err)
 			*err = why;
@@ -64,10 +68,10 @@ adopt_point(struct tk_vault *vault, const struct tk_vdomain *domain, const char 
 	return row->at.epoch > 0 ? store_row(vault, trace, row, err) : TK_OK;
 }
 
+/* What the row of a point is made of, but for what its record says. */
 static enum tk_rc
-adopt(struct tk_vault *vault, const struct tk_vdomain *domain, const char *name, struct tk_err *err)
+row_from_receipt(struct tk_vault *vault, const struct tk_vdomain *domain, const char *name, struct tk_point_row *row, struct tk_err *err)
 {
-	struct tk_point_row row = {.domain = domain->id};
 	struct tk_receipt receipt;
 	struct tk_err why;
 	enum tk_rc rc = tk_vread_receipt(vault, &domain->id, name, &receipt, NULL, &why);
@@ -78,17 +82,28 @@ adopt(struct tk_vault *vault, const struct tk_vdomain *domain, const char *name,
 		if (err)
 			*err = why;
 	} else {
-		row.at = receipt.at;
-		row.counter = receipt.counter;
-		row.received_ns = (uint64_t)receipt.time_ns;
+		row->at = receipt.at;
+		row->counter = receipt.counter;
+		row->received_ns = (uint64_t)receipt.time_ns;
 	}
+	return rc;
+}
+
+/* known: the row that is there, of which only the tracing is wanting; NULL: there is none. */
+static enum tk_rc
+adopt(struct tk_vault *vault, const struct tk_vdomain *domain, const char *name, const struct tk_point_row *known, struct tk_err *err)
+{
+	struct tk_point_row row = {.domain = domain->id};
+	enum tk_rc rc = known ? TK_OK : row_from_receipt(vault, domain, name, &row, err);
+
 	if (rc)
 		return rc;
+	if (known)
+		row = *known;
 	(void)pthread_rwlock_rdlock(&vault->refs);
 	rc = adopt_point(vault, domain, name, &row, err);
-	(void)__atomic_add_fetch(&vault->generation, 1, __ATOMIC_ACQ_REL);
 	(void)pthread_rwlock_unlock(&vault->refs);
-	tk_log_event(vault->log, TK_LOG_INFO, "point-adopted", "point=%s complete=%d", name, row.complete);
+	tk_log_event(vault->log, TK_LOG_INFO, "point-adopted", "point=%s complete=%d", name, row.state == TK_POINT_WHOLE);
 	return rc;
 }
 
@@ -109,9 +124,9 @@ sweep_unreceipted(struct tk_vault *vault, const struct tk_vdomain *domain, const
 	return rc;
 }
 
-/* Both are in the order of (epoch, sequence); *adopted tells that rows were added. */
+/* Both are in the order of (epoch, sequence). */
 static enum tk_rc
-compare_receipts(struct tk_vault *vault, struct tk_vdomain *domain, const struct tk_vfile_list *receipts, bool *adopted, struct tk_err *err)
+compare_receipts(struct tk_vault *vault, struct tk_vdomain *domain, const struct tk_vfile_list *receipts, struct tk_err *err)
 {
 	struct tk_point_row *rows = NULL;
 	char own[TK_POINT_FILE_NAME_MAX];
@@ -120,7 +135,6 @@ compare_receipts(struct tk_vault *vault, struct tk_vdomain *domain, const struct
 	enum tk_rc rc = tk_vindex_points(vault->index, &domain->id, &rows, &count, err);
 	int order;
 
-	*adopted = false;
 	while (!rc && (r < count || f < receipts->count)) {
 		if (f < receipts->count && !tk_vname_point(receipts->names[f], &parts)) {
 			f++;
@@ -132,8 +146,9 @@ compare_receipts(struct tk_vault *vault, struct tk_vdomain *domain, const struct
 		if (order < 0) {
 			rc = receipt_unreadable(vault, domain, own, err);
 		} else if (order > 0) {
-			rc = adopt(vault, domain, receipts->names[f], err);
-			*adopted = true;
+			rc = adopt(vault, domain, receipts->names[f], NULL, err);
+		} else if (rows[r].state == TK_POINT_UNTRACED) {
+			rc = adopt(vault, domain, receipts->names[f], &rows[r], err);
 		}
 		r += order <= 0;
 		f += order >= 0;
@@ -146,13 +161,12 @@ static enum tk_rc
 load_points(struct tk_vault *vault, struct tk_vdomain *domain, struct tk_err *err)
 {
 	struct tk_vfile_list receipts;
-	bool adopted = false;
 	enum tk_rc rc = tk_vread_list(vault, &domain->id, "receipts", &receipts, err);
 
 	if (!rc)
 		rc = sweep_unreceipted(vault, domain, &receipts, err);
 	if (!rc)
-		rc = compare_receipts(vault, domain, &receipts, &adopted, err);
+		rc = compare_receipts(vault, domain, &receipts, err);
 	tk_vfile_list_release(&receipts);
 	return rc;
 }
@@ -197,7 +211,7 @@ load_head(struct tk_vault *vault, struct tk_vdomain *domain, struct tk_err *err)
 
 	memset(&domain->head, 0, sizeof(domain->head));
 	for (size_t i = 0; i < count; i++)
-		if (rows[i].complete)
+		if (rows[i].state == TK_POINT_WHOLE)
 			domain->head = rows[i].at;
 	memset(&last, 0, sizeof(last));
 	if (count > 0)
@@ -230,7 +244,6 @@ tk_vdomain_promise_begin(struct tk_vault *vault, struct tk_vdomain *domain)
 {
 	domain->loaded = false;
 	set_unsettled(vault, domain, true);
-	(void)__atomic_add_fetch(&vault->generation, 1, __ATOMIC_ACQ_REL);
 }
 
 void

@@ -5,7 +5,7 @@
 #include "engine/base/fault.h"
 #include "engine/base/hex.h"
 #include "engine/vault/bitmap.h"
-#include "engine/vault/vault_core.h"
+#include "engine/vault/vault_walk.h"
 
 #define BITS_BYTES_MAX (TK_PACK_BLOBS_MAX / 8 + 1)
 
@@ -45,12 +45,6 @@ tk_vdropped_forget(struct tk_vault *vault, const struct tk_pack_name *name, stru
 		return rc;
 	dropped_path(name, path);
 	return tk_vfile_remove(vault->root_fd, path, err);
-}
-
-uint64_t
-tk_vault_generation(struct tk_vault *vault)
-{
-	return __atomic_load_n(&vault->generation, __ATOMIC_ACQUIRE);
 }
 
 /* Alone with the references, and sure that every receipt on disk has its blobs marked. TK_OK: `refs` is held. */
@@ -102,6 +96,16 @@ run_length(const struct tk_vault_blob *blobs, size_t count)
 }
 
 static enum tk_rc
+condemn_blob(struct tk_pack_marks *marks, const struct tk_pack_row *row, uint32_t blob, struct tk_err *err)
+{
+	if (blob >= row->blobs)
+		return tk_err_set(err, TK_ENOENT, "the pack has no blob %u", blob);
+	if (tk_vwalk_is_live(marks, blob))
+		return tk_err_set(err, TK_ECONFLICT, "a point needs blob %u of the pack", blob);
+	return tk_bit_set(&marks->condemned, blob, err);
+}
+
+static enum tk_rc
 condemn_run(struct tk_vault *vault, const struct tk_vault_blob *blobs, size_t count, struct tk_err *err)
 {
 	TK_AUTO(tk_pack_marks_release) struct tk_pack_marks marks = {0};
@@ -109,8 +113,7 @@ condemn_run(struct tk_vault *vault, const struct tk_vault_blob *blobs, size_t co
 	enum tk_rc rc = tk_vindex_pack(vault->index, &blobs[0].pack, &row, &marks, err);
 
 	for (size_t i = 0; i < count && !rc; i++)
-		rc = blobs[i].blob < row.blobs ? tk_bit_set(&marks.condemned, blobs[i].blob, err) :
-			tk_err_set(err, TK_ENOENT, "the pack has no blob %u", blobs[i].blob);
+		rc = condemn_blob(&marks, &row, blobs[i].blob, err);
 	return rc ? rc : tk_vindex_put_marks(vault->index, &blobs[0].pack, &marks, err);
 }
 
@@ -128,7 +131,7 @@ condemn_sorted(struct tk_vault *vault, const struct tk_vault_blob *sorted, size_
 }
 
 enum tk_rc
-tk_vault_condemn(struct tk_vault *vault, uint64_t generation, const struct tk_vault_blob *blobs, size_t count, struct tk_err *err)
+tk_vault_condemn(struct tk_vault *vault, const struct tk_vault_blob *blobs, size_t count, struct tk_err *err)
 {
 	struct tk_vault_blob *sorted = NULL;
 	enum tk_rc rc = tk_vault_writable(vault, err);
@@ -139,8 +142,7 @@ tk_vault_condemn(struct tk_vault *vault, uint64_t generation, const struct tk_va
 		return rc;
 	rc = take_refs(vault, err);
 	if (!rc) {
-		rc = generation == tk_vault_generation(vault) ? condemn_sorted(vault, sorted, count, err) :
-			tk_err_set(err, TK_ECONFLICT, "a point was published since the blobs were chosen");
+		rc = condemn_sorted(vault, sorted, count, err);
 		(void)pthread_rwlock_unlock(&vault->refs);
 	}
 	free(sorted);

@@ -21,6 +21,12 @@ static const struct tk_db_migration migrations[] = {
 	    "CREATE INDEX point_id ON point (domain, id);"
 	    "CREATE INDEX point_counter ON point (counter);"
 	    "CREATE TABLE built (yes INTEGER NOT NULL)"},
+	/* References are counted from here on, and point.complete holds a tk_point_state: all is traced anew when the domains are loaded. */
+	{2, "ALTER TABLE pack ADD COLUMN counts BLOB;"
+	    "ALTER TABLE point ADD COLUMN root_pack BLOB;"
+	    "ALTER TABLE point ADD COLUMN root_blob INTEGER NOT NULL DEFAULT 0;"
+	    "UPDATE pack SET traced = NULL, condemned = NULL;"
+	    "UPDATE point SET complete = 2"},
 };
 
 static void
@@ -193,13 +199,13 @@ column_copy(const struct tk_stmt *stmt, int column, void *dst, size_t len_bytes)
 }
 
 static enum tk_rc
-column_bits(const struct tk_stmt *stmt, int column, struct tk_buf *bits, struct tk_err *err)
+column_bytes(const struct tk_stmt *stmt, int column, struct tk_buf *out, struct tk_err *err)
 {
 	size_t got;
 	const uint8_t *blob = tk_stmt_blob(stmt, column, &got);
 
-	tk_buf_clear(bits);
-	return blob ? tk_buf_put(bits, blob, got, err) : TK_OK;
+	tk_buf_clear(out);
+	return blob ? tk_buf_put(out, blob, got, err) : TK_OK;
 }
 
 static void
@@ -219,7 +225,7 @@ tk_vindex_pack(struct tk_vindex *index, const struct tk_pack_name *name, struct 
 	HOLD(index);
 	TK_AUTO(tk_stmt_cleanup) struct tk_stmt stmt = {0};
 	enum tk_rc rc = tk_stmt_prepare(index->db,
-		"SELECT name, domain, bytes, blobs, footer, state, traced, condemned FROM pack WHERE name = ?", &stmt, err);
+		"SELECT name, domain, bytes, blobs, footer, state, traced, condemned, counts FROM pack WHERE name = ?", &stmt, err);
 	bool there = false;
 
 	if (rc)
@@ -233,8 +239,10 @@ tk_vindex_pack(struct tk_vindex *index, const struct tk_pack_name *name, struct 
 	row_pack(&stmt, row);
 	if (!marks)
 		return TK_OK;
-	rc = column_bits(&stmt, 6, &marks->traced, err);
-	return rc ? rc : column_bits(&stmt, 7, &marks->condemned, err);
+	rc = column_bytes(&stmt, 6, &marks->traced, err);
+	if (!rc)
+		rc = column_bytes(&stmt, 7, &marks->condemned, err);
+	return rc ? rc : column_bytes(&stmt, 8, &marks->counts, err);
 }
 
 enum tk_rc
@@ -262,13 +270,14 @@ tk_vindex_put_marks(struct tk_vindex *index, const struct tk_pack_name *name, co
 {
 	HOLD(index);
 	TK_AUTO(tk_stmt_cleanup) struct tk_stmt stmt = {0};
-	enum tk_rc rc = tk_stmt_prepare(index->db, "UPDATE pack SET traced = ?, condemned = ? WHERE name = ?", &stmt, err);
+	enum tk_rc rc = tk_stmt_prepare(index->db, "UPDATE pack SET traced = ?, condemned = ?, counts = ? WHERE name = ?", &stmt, err);
 
 	if (rc)
 		return rc;
 	tk_stmt_bind_blob(&stmt, 1, marks->traced.data, marks->traced.len_bytes);
 	tk_stmt_bind_blob(&stmt, 2, marks->condemned.data, marks->condemned.len_bytes);
-	tk_stmt_bind_blob(&stmt, 3, name->b, sizeof(name->b));
+	tk_stmt_bind_blob(&stmt, 3, marks->counts.data, marks->counts.len_bytes);
+	tk_stmt_bind_blob(&stmt, 4, name->b, sizeof(name->b));
 	rc = tk_stmt_run(&stmt, err);
 	if (!rc && tk_db_changes(index->db) != 1)
 		rc = tk_err_set(err, TK_ENOENT, "no such pack");
@@ -316,7 +325,7 @@ tk_vindex_put_point(struct tk_vindex *index, const struct tk_point_row *row, str
 {
 	HOLD(index);
 	TK_AUTO(tk_stmt_cleanup) struct tk_stmt stmt = {0};
-	enum tk_rc rc = tk_stmt_prepare(index->db, "INSERT OR REPLACE INTO point VALUES (?, ?, ?, ?, ?, ?, ?)", &stmt, err);
+	enum tk_rc rc = tk_stmt_prepare(index->db, "INSERT OR REPLACE INTO point VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", &stmt, err);
 
 	if (rc)
 		return rc;
@@ -326,7 +335,9 @@ tk_vindex_put_point(struct tk_vindex *index, const struct tk_point_row *row, str
 	tk_stmt_bind_blob(&stmt, 4, row->at.point.b, sizeof(row->at.point.b));
 	tk_stmt_bind_int64(&stmt, 5, (int64_t)row->counter);
 	tk_stmt_bind_int64(&stmt, 6, (int64_t)row->received_ns);
-	tk_stmt_bind_int64(&stmt, 7, row->complete);
+	tk_stmt_bind_int64(&stmt, 7, row->state);
+	tk_stmt_bind_blob(&stmt, 8, row->root_pack.b, sizeof(row->root_pack.b));
+	tk_stmt_bind_int64(&stmt, 9, (int64_t)row->root_blob);
 	return tk_stmt_run(&stmt, err);
 }
 
@@ -345,7 +356,7 @@ tk_vindex_drop_point(struct tk_vindex *index, const struct tk_id *domain, uint64
 	return tk_stmt_run(&stmt, err);
 }
 
-#define POINT_COLUMNS "SELECT epoch, sequence, id, counter, received_ns, complete FROM point WHERE domain = ?"
+#define POINT_COLUMNS "SELECT epoch, sequence, id, counter, received_ns, complete, root_pack, root_blob FROM point WHERE domain = ?"
 
 static void
 row_point(const struct tk_stmt *stmt, const struct tk_id *domain, struct tk_point_row *row)
@@ -356,7 +367,9 @@ row_point(const struct tk_stmt *stmt, const struct tk_id *domain, struct tk_poin
 	column_copy(stmt, 2, row->at.point.b, sizeof(row->at.point.b));
 	row->counter = (uint64_t)tk_stmt_int64(stmt, 3);
 	row->received_ns = (uint64_t)tk_stmt_int64(stmt, 4);
-	row->complete = tk_stmt_int64(stmt, 5) != 0;
+	row->state = (enum tk_point_state)tk_stmt_int64(stmt, 5);
+	column_copy(stmt, 6, row->root_pack.b, sizeof(row->root_pack.b));
+	row->root_blob = (uint32_t)tk_stmt_int64(stmt, 7);
 }
 
 static enum tk_rc
@@ -455,4 +468,5 @@ tk_pack_marks_release(struct tk_pack_marks *marks)
 {
 	tk_buf_release(&marks->traced);
 	tk_buf_release(&marks->condemned);
+	tk_buf_release(&marks->counts);
 }

@@ -24,10 +24,21 @@ struct tk_pack_row {
 	enum tk_pack_state state;
 };
 
-/* Bit maps over a pack's blobs. traced: the blob is referenced by a point, and it and all below it can be served. */
+/*
+ * What is known of a pack's blobs. traced: a point needed the blob, and it and all below it could be served. condemned: no point needs it any more. A blob is live
+ * when it is traced and not condemned: counts (counts.h) says how many live blobs refer to it, plus of how many whole points it is the root, and is above zero just
+ * then.
+ */
 struct tk_pack_marks {
-	struct tk_buf traced;
+	struct tk_buf traced;                /* bit maps */
 	struct tk_buf condemned;
+	struct tk_buf counts;
+};
+
+enum tk_point_state {
+	TK_POINT_BROKEN = 0,                 /* not every blob below it can be served: it counts nothing */
+	TK_POINT_WHOLE = 1,                  /* every blob below it is live */
+	TK_POINT_UNTRACED = 2,               /* of an index that counted nothing yet: to be traced when the domain is loaded */
 };
 
 struct tk_point_row {
@@ -35,7 +46,9 @@ struct tk_point_row {
 	struct tk_head at;
 	uint64_t counter;                    /* of its receipt; 0: unknown */
 	uint64_t received_ns;
-	bool complete;                       /* every blob below it can be served */
+	enum tk_point_state state;
+	struct tk_pack_name root_pack;       /* zeros: its record could not be read */
+	uint32_t root_blob;
 };
 
 struct tk_vindex;

@@ -42,7 +42,9 @@ make_receipt(struct tk_vault *vault, const struct tk_vdomain *domain, const stru
 	row->at = point->at;
 	row->counter = receipt.counter;
 	row->received_ns = (uint64_t)receipt.time_ns;
-	row->complete = true;
+	row->state = TK_POINT_WHOLE;
+	row->root_pack = point->root_pack;
+	row->root_blob = point->root_blob;
 	return tk_receipt_seal(&receipt, vault->site_seed, record, err);
 }
 
@@ -245,6 +247,8 @@ trace_and_promise(struct tk_vault *vault, struct tk_vdomain *domain, const struc
 	enum tk_rc rc = tk_vtrace_new(vault, &domain->id, &trace, err);
 
 	if (!rc)
+		rc = tk_vtrace_added(trace, point, err);
+	if (!rc)
 		rc = tk_vtrace_point(trace, point, &complete, err);
 	if (!rc && !complete)
 		return say_missing(trace, missing, err);
@@ -257,14 +261,18 @@ complete_again(struct tk_vault *vault, struct tk_vdomain *domain, const struct t
 	       struct tk_pack_names *missing, struct tk_err *err)
 {
 	TK_AUTO(tk_vtrace_cleanup) struct tk_vtrace *trace = NULL;
+	bool complete = false;
 	enum tk_rc rc = tk_vtrace_new(vault, &domain->id, &trace, err);
 
 	if (!rc)
-		rc = tk_vtrace_point(trace, point, &row->complete, err);
-	if (!rc && !row->complete)
-		return say_missing(trace, missing, err);
+		rc = tk_vtrace_added(trace, point, err);
 	if (!rc)
-		(void)__atomic_add_fetch(&vault->generation, 1, __ATOMIC_ACQ_REL);
+		rc = tk_vtrace_point(trace, point, &complete, err);
+	if (!rc && !complete)
+		return say_missing(trace, missing, err);
+	row->state = TK_POINT_WHOLE;
+	row->root_pack = point->root_pack;
+	row->root_blob = point->root_blob;
 	if (!rc)
 		rc = commit_rows(vault, trace, row, err);
 	if (!rc && tk_head_compare(&domain->head, &row->at) < 0)
@@ -318,7 +326,7 @@ repeat(struct tk_vault *vault, struct tk_vdomain *domain, const struct tk_point 
 {
 	enum tk_rc rc = TK_OK;
 
-	if (!known->complete) {
+	if (known->state == TK_POINT_BROKEN) {
 		(void)pthread_rwlock_rdlock(&vault->refs);
 		rc = complete_again(vault, domain, point, known, missing, err);
 		(void)pthread_rwlock_unlock(&vault->refs);

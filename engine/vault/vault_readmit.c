@@ -57,7 +57,7 @@ holds(const struct look *look, const struct tk_id *domain, const struct tk_head 
 {
 	struct tk_point_row row;
 
-	return tk_vindex_point(look->vault->index, domain, at->epoch, at->sequence, &row, NULL) == TK_OK && row.complete &&
+	return tk_vindex_point(look->vault->index, domain, at->epoch, at->sequence, &row, NULL) == TK_OK && row.state != TK_POINT_BROKEN &&
 	       memcmp(&row.at.point, &at->point, sizeof(at->point)) == 0;
 }
 

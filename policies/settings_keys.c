@@ -94,7 +94,7 @@ const struct tk_config_key tk_config_key_table[] = {
 	POLICY("numeric_ids", numeric_ids, "true|false", TK_KEY_BOOL, "false", 0, 0,
 		"Restore owners by number, not by name."),
 	POLICY("append_only", append_only, "true|false", TK_KEY_BOOL, "false", 0, 0,
-		"Files only grow: of one that did, the segments (64 MiB) that were full before stand, but for one leaf (64 KiB) of each, drawn anew in every run; the rest is read. A leaf that changed, another inode or a shorter file means that the whole file is read, and the first is told. A change that the sample misses is found when the file's turn comes (reread_days)."),
+		"Files only grow: of one that did, the segments (64 MiB) that were full before stand, but for one leaf (32 KiB) of each, drawn anew in every run; the rest is read. A leaf that changed, another inode or a shorter file means that the whole file is read, and the first is told. A change that the sample misses is found when the file's turn comes (reread_days)."),
 	POLICY("block_size", block_size_bytes, "size", TK_KEY_SIZE, "auto", 0, KIB(64),
 		"The block of the delta. auto: by the file's kind and size; 512 bytes for SQL dumps, an eighth of a database's page. Each block costs 20 bytes in the state directory; less than 256 bytes counts as 256."),
 	POLICY("delta_min_size", delta_min_size_bytes, "size", TK_KEY_SIZE, "64K", 0, GIB(1024),

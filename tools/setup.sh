@@ -30,11 +30,21 @@ as_root()
 	fi
 }
 
+# wanted_packages LIST...: without comments, and without what is for other architectures ("package [amd64]").
+wanted_packages()
+{
+	local package only here
+	here=$(dpkg --print-architecture 2>/dev/null || :)
+	sed 's/#.*//' "$@" | while read -r package only; do
+		[ -n "$only" ] && [ "$only" != "[$here]" ] || printf '%s\n' "$package"
+	done
+}
+
 # need_packages LIST...: installs what the lists of packages name and the machine lacks.
 need_packages()
 {
 	local package wanted missing=()
-	wanted=$(sed 's/#.*//' "$@")
+	wanted=$(wanted_packages "$@")
 	if ! is_debian; then
 		have_tools || give_up "this is neither Debian nor Ubuntu: install what these packages bring, then run it again:" $wanted
 		return 0

@@ -1,4 +1,4 @@
-/* content_digest.h -- the content digest of files and chunks (docs/FORMAT.md, section 4): leaves of 64 KiB, segments, file.
+/* content_digest.h -- the content digest of files and chunks (docs/FORMAT.md, section 4): leaves of 32 KiB, segments, file.
  *
  * Errors of all: TK_EIO (the provider failed), TK_ENOMEM, and what is named. */
 #ifndef TK_VAULT_CONTENT_DIGEST_H
@@ -23,11 +23,11 @@ TK_MUST_CHECK enum tk_rc tk_content_hash_feed(struct tk_content_hash *hash, cons
 TK_MUST_CHECK enum tk_rc tk_content_hash_zeros(struct tk_content_hash *hash, uint64_t len_bytes, struct tk_err *err);
 /* Feeds a whole leaf whose digest is known; what was fed before ends with a leaf, and one that is short is the segment's last. TK_EINVAL: it is not a leaf's place or length. */
 TK_MUST_CHECK enum tk_rc tk_content_hash_known_leaf(struct tk_content_hash *hash, const struct tk_digest *leaf, size_t len_bytes, struct tk_err *err);
-/* From now on on_leaf is told the digest of each leaf of a stream as it ends, in order, and what it returns ends the feeding; NULL: nobody. */
+/* From now on on_leaf is told the digest of each leaf of a stream, in order, at the latest by finish, and what it returns ends the feeding; NULL: nobody. */
 void tk_content_hash_tell_leaves(struct tk_content_hash *hash, enum tk_rc (*on_leaf)(void *ctx, const struct tk_digest *leaf, struct tk_err *err), void *ctx);
 /* The content digest of what was fed since begin. The next call is begin or all. */
 TK_MUST_CHECK enum tk_rc tk_content_hash_finish(struct tk_content_hash *hash, struct tk_digest *out, struct tk_err *err);
-/* Digests of the segments that ended so far (after finish: all; none for an empty content), borrowed until the next call with this hasher.
+/* Digests of all segments (none for an empty content) after finish or all, borrowed until the next call with this hasher.
  * One segment alone, for parallel work: begin, feed it, finish, and take the only one. */
 const struct tk_digest *tk_content_hash_segments(const struct tk_content_hash *hash, size_t *count);
 /* A file's digest from its segments'. TK_EINVAL: count does not fit size_bytes. Does not touch a stream's segment list, but ends the stream. */

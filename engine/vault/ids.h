@@ -18,7 +18,7 @@
 #define TK_BLOB_META_MAX (8u << 20)      /* plain bytes of any other blob */
 #define TK_RECORD_MAX (1u << 20)         /* point, receipt, vote, grant, genesis, slot */
 #define TK_PATH_BYTES_MAX (1u << 20)
-#define TK_LEAF_BYTES 65536u             /* of the content digest */
+#define TK_LEAF_BYTES 32768u             /* of the content digest */
 #define TK_SEGMENT_BYTES (64u << 20)     /* default; tests make it tiny */
 
 struct tk_digest { uint8_t b[TK_DIGEST_BYTES]; };

@@ -23,7 +23,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM, ChaCha20Poly1305
 
 DATA_MAX, META_MAX, RECORD_MAX, PATH_MAX = 1 << 20, 8 << 20, 1 << 20, 1 << 20
-LEAF_BYTES = 65536
+LEAF_BYTES = 32768
 ZEROS = bytes(32)
 DATA, LEAF, NODE, BASE, OVERLAY, SEGNODE, CONTENTS = range(1, 8)
 REGULAR, DIRECTORY, SYMLINK, FIFO, CHARDEV, BLOCKDEV = range(1, 7)
@@ -932,15 +932,15 @@ def segments_below(vault, ref, want_level=None):
 
 
 def segment_digest(pieces):
-    """Over the 64 KiB leaves of the pieces."""
+    """Over the 32 KiB leaves of the pieces."""
     digest, rest = hashlib.sha256(b"\1"), b""
     for piece in pieces:
         rest += piece
         while len(rest) >= LEAF_BYTES:
-            digest.update(H(b"\0", rest[:LEAF_BYTES]))
+            digest.update(H(rest[:LEAF_BYTES]))
             rest = rest[LEAF_BYTES:]
     if rest:
-        digest.update(H(b"\0", rest))
+        digest.update(H(rest))
     return digest.digest()
 
 

@@ -6,6 +6,7 @@
 
 #include "engine/base/hex.h"
 #include "engine/crypto/hash.h"
+#include "engine/crypto/hash_two.h"
 
 static void
 assert_hex(const uint8_t *got, size_t len_bytes, const char *expected)
@@ -181,6 +182,33 @@ suites_are_known_by_name_and_by_number(void **state)
 	assert_null(tk_suite_info((enum tk_suite)9));
 }
 
+/* Of every pair of lengths, among them those about a block, about what the library takes at once, and nothing. */
+static void
+two_at_once_have_the_digests_of_each_alone(void **state)
+{
+	static const size_t lengths[] = {0, 1, 55, 56, 63, 64, 65, 119, 128, 4096, 32768, 65534, 65535, 70000};
+	TK_AUTO(tk_hash_two_cleanup) struct tk_hash_two *two = NULL;
+	size_t max = 70000 * 2 + 1, count = sizeof(lengths) / sizeof(lengths[0]);
+	uint8_t *data = malloc(max);
+
+	(void)state;
+	assert_non_null(data);
+	for (size_t i = 0; i < max; i++)
+		data[i] = (uint8_t)(i * 31 + i / 257);
+	assert_int_equal(tk_hash_two_new(TK_SUITE_AES, &two, NULL), TK_OK);
+	for (size_t i = 0; i < count * count; i++) {
+		/* At odd places in memory, too. */
+		struct tk_bytes a = {data + i % 2, lengths[i / count]}, b = {data + 70000, lengths[i % count]};
+		uint8_t want[2][TK_HASH_BYTES], got[2][TK_HASH_BYTES];
+
+		assert_int_equal(tk_hash(TK_SUITE_AES, a.data, a.len_bytes, want[0], NULL), TK_OK);
+		assert_int_equal(tk_hash(TK_SUITE_AES, b.data, b.len_bytes, want[1], NULL), TK_OK);
+		assert_int_equal(tk_hash_two(two, a, b, got[0], got[1], NULL), TK_OK);
+		assert_memory_equal(got, want, sizeof(want));
+	}
+	free(data);
+}
+
 static void
 comparison_and_wiping_do_what_they_say(void **state)
 {
@@ -205,6 +233,7 @@ main(void)
 		cmocka_unit_test(hkdf_gives_the_keys_of_rfc_5869),
 		cmocka_unit_test(hkdf_refuses_lengths_that_it_cannot_derive),
 		cmocka_unit_test(suites_are_known_by_name_and_by_number),
+		cmocka_unit_test(two_at_once_have_the_digests_of_each_alone),
 		cmocka_unit_test(comparison_and_wiping_do_what_they_say),
 	};
 

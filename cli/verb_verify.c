@@ -114,7 +114,7 @@ points_held(const struct tk_reading *reading, size_t index, struct tk_store_poin
 	*count = 0;
 	for (size_t i = 0; list && i < reading->point_count; i++)
 		if (reading->points[i].held[index])
-			list[(*count)++] = (struct tk_store_point){reading->points[i].at, (uint64_t)reading->points[i].received_ns};
+			list[(*count)++] = (struct tk_store_point){.at = reading->points[i].at, .received_ns = (uint64_t)reading->points[i].received_ns};
 	return list ? TK_OK : tk_err_set(err, TK_ENOMEM, "no memory for the list of points");
 }
 

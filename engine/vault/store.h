@@ -32,6 +32,7 @@ struct tk_store_state {
 struct tk_store_point {
 	struct tk_head at;
 	uint64_t received_ns;                   /* the site's clock when it published */
+	bool expired;                           /* its content is there no more, or not for long; known of a vault in this process only */
 };
 
 struct tk_pack_names {

@@ -148,11 +148,29 @@ struct tk_vault_finding {
 TK_MUST_CHECK enum tk_rc tk_vault_verify_all(struct tk_vault *vault, enum tk_rc (*each)(void *ctx, const struct tk_vault_finding *finding, struct tk_err *err),
 					     void *ctx, struct tk_err *err);
 
-/* Expiry in two phases. */
+/* Expiry in two phases: blobs are condemned, which loses nothing, and dropped later. */
 struct tk_vault_blob {
 	struct tk_pack_name pack;
 	uint32_t blob;
 };
+struct tk_vault_expiry {
+	size_t points;                          /* that had not expired before */
+	uint64_t blobs, sealed_bytes;           /* condemned with them */
+	uint64_t packs_read, refs_followed;     /* what it cost to find them */
+};
+/*
+ * The content of these points, named by epoch and sequence, is wanted no more; their records and receipts stay. What they alone needed is condemned: found from their
+ * roots downwards by counts, at a cost that depends on what goes, not on how many points there are. All or none, durable on TK_OK; a crash may leave some. A point that
+ * expired before is passed over. *out may not be NULL.
+ * Errors: TK_ENOENT: a point that is not known here. TK_EINVAL: the newest whole point of the domain, on which the next one builds. TK_ECONFLICT: a point that is not
+ * among them is not whole here: what is left of it would go with others. TK_ECORRUPT: what goes cannot be read. TK_EBEHIND.
+ */
+TK_MUST_CHECK enum tk_rc tk_vault_expire(struct tk_vault *vault, const struct tk_id *domain, const struct tk_head *points, size_t count,
+					 struct tk_vault_expiry *out, struct tk_err *err);
+/* What a cycle may drop, pack by pack, at a cost that depends on that alone: the condemned blobs of the first pack after *pack (zeros: of all) in the order of names
+ * that has some. *pack becomes that one; *blobs is malloc'ed. *count 0: there is none. */
+TK_MUST_CHECK enum tk_rc tk_vault_next_condemned(struct tk_vault *vault, struct tk_pack_name *pack, struct tk_vault_blob **blobs, size_t *count,
+						 struct tk_err *err);
 /*
  * Marks blobs that no point needs as garbage, durably: nothing is lost yet, and a publish that references one takes the mark away. For what never came to be in
  * a point, as the packs of runs that were given up. All or none of them. Errors: TK_ECONFLICT: a point needs one, or a publish failed halfway; TK_ENOENT: a

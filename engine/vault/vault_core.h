@@ -25,7 +25,8 @@ struct tk_vdomain {
 	struct tk_genesis genesis;
 	uint64_t promised_epoch;
 	struct tk_digest promised_grant;
-	struct tk_head head;
+	struct tk_head head;                 /* the newest whole point */
+	struct tk_head expired_last;         /* the newest that ever expired, by epoch and sequence */
 };
 
 struct tk_vault {

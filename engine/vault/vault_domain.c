@@ -5,7 +5,7 @@
 
 #include "engine/base/hex.h"
 #include "engine/fsio/openat.h"
-#include "engine/vault/vault_core.h"
+#include "engine/vault/vault_expire.h"
 #include "engine/vault/vault_trace.h"
 
 /* Files are the truth, the index follows: a domain is loaded by comparing the two. A point counts as published once its receipt is on
@@ -40,7 +40,7 @@ store_row(struct tk_vault *vault, struct tk_vtrace *trace, const struct tk_point
 
 /* Traces and makes the row, with `refs` held. A point whose content is damaged or gone is listed, but is no head. */
 static enum tk_rc
-adopt_point(struct tk_vault *vault, const struct tk_vdomain *domain, const char *name, struct tk_point_row *row, struct tk_err *err)
+adopt_point(struct tk_vault *vault, const struct tk_vdomain *domain, const char *name, bool expired, struct tk_point_row *row, struct tk_err *err)
 {
 	TK_AUTO(tk_vtrace_cleanup) struct tk_vtrace *trace = NULL;
 	TK_AUTO(tk_point_release) struct tk_point point = {0};
@@ -55,9 +55,10 @@ adopt_point(struct tk_vault *vault, const struct tk_vdomain *domain, const char 
 		row->at = point.at;
 		row->root_pack = point.root_pack;
 		row->root_blob = point.root_blob;
-		rc = tk_vtrace_point(trace, &point, &complete, &why);
+		if (!expired)
+			rc = tk_vtrace_point(trace, &point, &complete, &why);
 	}
-	row->state = complete ? TK_POINT_WHOLE : TK_POINT_BROKEN;
+	row->state = expired ? TK_POINT_EXPIRING : complete ? TK_POINT_WHOLE : TK_POINT_BROKEN;
 	if (rc == TK_ENOMEM || rc == TK_EIO) {
 		if (err)
 			*err = why;
@@ -89,9 +90,10 @@ row_from_receipt(struct tk_vault *vault, const struct tk_vdomain *domain, const 
 	return rc;
 }
 
-/* known: the row that is there, of which only the tracing is wanting; NULL: there is none. */
+/* known: the row that is there, of which only the tracing is wanting; NULL: there is none. What expired is not traced: it needs nothing any more. */
 static enum tk_rc
-adopt(struct tk_vault *vault, const struct tk_vdomain *domain, const char *name, const struct tk_point_row *known, struct tk_err *err)
+adopt(struct tk_vault *vault, const struct tk_vdomain *domain, const char *name, const struct tk_point_row *known, const struct tk_vexpired *expired,
+      struct tk_err *err)
 {
 	struct tk_point_row row = {.domain = domain->id};
 	enum tk_rc rc = known ? TK_OK : row_from_receipt(vault, domain, name, &row, err);
@@ -101,7 +103,7 @@ adopt(struct tk_vault *vault, const struct tk_vdomain *domain, const char *name,
 	if (known)
 		row = *known;
 	(void)pthread_rwlock_rdlock(&vault->refs);
-	rc = adopt_point(vault, domain, name, &row, err);
+	rc = adopt_point(vault, domain, name, tk_vexpired_has(expired, &row.at), &row, err);
 	(void)pthread_rwlock_unlock(&vault->refs);
 	tk_log_event(vault->log, TK_LOG_INFO, "point-adopted", "point=%s complete=%d", name, row.state == TK_POINT_WHOLE);
 	return rc;
@@ -126,7 +128,8 @@ sweep_unreceipted(struct tk_vault *vault, const struct tk_vdomain *domain, const
 
 /* Both are in the order of (epoch, sequence). */
 static enum tk_rc
-compare_receipts(struct tk_vault *vault, struct tk_vdomain *domain, const struct tk_vfile_list *receipts, struct tk_err *err)
+compare_receipts(struct tk_vault *vault, struct tk_vdomain *domain, const struct tk_vfile_list *receipts, const struct tk_vexpired *expired,
+		 struct tk_err *err)
 {
 	struct tk_point_row *rows = NULL;
 	char own[TK_POINT_FILE_NAME_MAX];
@@ -146,9 +149,9 @@ compare_receipts(struct tk_vault *vault, struct tk_vdomain *domain, const struct
 		if (order < 0) {
 			rc = receipt_unreadable(vault, domain, own, err);
 		} else if (order > 0) {
-			rc = adopt(vault, domain, receipts->names[f], NULL, err);
+			rc = adopt(vault, domain, receipts->names[f], NULL, expired, err);
 		} else if (rows[r].state == TK_POINT_UNTRACED) {
-			rc = adopt(vault, domain, receipts->names[f], &rows[r], err);
+			rc = adopt(vault, domain, receipts->names[f], &rows[r], expired, err);
 		}
 		r += order <= 0;
 		f += order >= 0;
@@ -160,13 +163,19 @@ compare_receipts(struct tk_vault *vault, struct tk_vdomain *domain, const struct
 static enum tk_rc
 load_points(struct tk_vault *vault, struct tk_vdomain *domain, struct tk_err *err)
 {
+	TK_AUTO(tk_vexpired_release) struct tk_vexpired expired = {{0}};
 	struct tk_vfile_list receipts;
 	enum tk_rc rc = tk_vread_list(vault, &domain->id, "receipts", &receipts, err);
 
 	if (!rc)
 		rc = sweep_unreceipted(vault, domain, &receipts, err);
 	if (!rc)
-		rc = compare_receipts(vault, domain, &receipts, err);
+		rc = tk_vexpired_load(vault, &domain->id, &expired, err);
+	if (!rc)
+		rc = compare_receipts(vault, domain, &receipts, &expired, err);
+	if (!rc)
+		rc = tk_vexpire_settle(vault, domain, &expired, err);
+	domain->expired_last = tk_vexpired_last(&expired);
 	tk_vfile_list_release(&receipts);
 	return rc;
 }

@@ -149,6 +149,35 @@ tk_vault_condemn(struct tk_vault *vault, const struct tk_vault_blob *blobs, size
 	return rc;
 }
 
+enum tk_rc
+tk_vault_next_condemned(struct tk_vault *vault, struct tk_pack_name *pack, struct tk_vault_blob **blobs, size_t *count, struct tk_err *err)
+{
+	TK_AUTO(tk_pack_marks_release) struct tk_pack_marks marks = {0};
+	struct tk_pack_row row;
+	struct tk_err why;
+	enum tk_rc rc = tk_vault_storable(vault, err);
+
+	*blobs = NULL;
+	*count = 0;
+	if (rc)
+		return rc;
+	rc = tk_vindex_next_condemned(vault->index, pack, &row, &marks, &why);
+	if (rc == TK_ENOENT)
+		return TK_OK;
+	if (rc && err)
+		*err = why;
+	if (rc)
+		return rc;
+	*blobs = malloc((size_t)tk_bit_count(&marks.condemned) * sizeof(**blobs));
+	if (!*blobs)
+		return tk_err_set(err, TK_ENOMEM, "no memory for a list of blobs");
+	*pack = row.name;
+	for (uint32_t i = 0; i < row.blobs; i++)
+		if (tk_bit_get(&marks.condemned, i))
+			(*blobs)[(*count)++] = (struct tk_vault_blob){row.name, i};
+	return TK_OK;
+}
+
 /* Moves the blobs that are still condemned into *bits, and takes their marks away: a blob that is gone is neither traced nor condemned. */
 static enum tk_rc
 choose_drops(struct tk_pack_marks *marks, const struct tk_vault_blob *blobs, size_t count, struct tk_buf *bits, size_t *chosen, struct tk_err *err)

@@ -6,6 +6,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "engine/vault/bitmap.h"
+
 struct tk_vindex {
 	pthread_mutex_t lock;
 	struct tk_db *db;
@@ -26,7 +28,9 @@ static const struct tk_db_migration migrations[] = {
 	    "ALTER TABLE point ADD COLUMN root_pack BLOB;"
 	    "ALTER TABLE point ADD COLUMN root_blob INTEGER NOT NULL DEFAULT 0;"
 	    "UPDATE pack SET traced = NULL, condemned = NULL;"
-	    "UPDATE point SET complete = 2"},
+	    "UPDATE point SET complete = 2;"
+	    "CREATE INDEX pack_condemned ON pack (name) WHERE condemned IS NOT NULL;"
+	    "CREATE INDEX point_state ON point (domain, complete)"},
 };
 
 static void
@@ -219,30 +223,59 @@ row_pack(const struct tk_stmt *stmt, struct tk_pack_row *row)
 	row->state = (enum tk_pack_state)tk_stmt_int64(stmt, 5);
 }
 
+#define PACK_COLUMNS "SELECT name, domain, bytes, blobs, footer, state, traced, condemned, counts FROM pack WHERE "
+
+static enum tk_rc
+one_pack(struct tk_stmt *stmt, struct tk_pack_row *row, struct tk_pack_marks *marks, struct tk_err *err)
+{
+	bool there = false;
+	enum tk_rc rc = tk_stmt_step(stmt, &there, err);
+
+	if (rc)
+		return rc;
+	if (!there)
+		return tk_err_set(err, TK_ENOENT, "no such pack");
+	row_pack(stmt, row);
+	if (!marks)
+		return TK_OK;
+	rc = column_bytes(stmt, 6, &marks->traced, err);
+	if (!rc)
+		rc = column_bytes(stmt, 7, &marks->condemned, err);
+	return rc ? rc : column_bytes(stmt, 8, &marks->counts, err);
+}
+
 enum tk_rc
 tk_vindex_pack(struct tk_vindex *index, const struct tk_pack_name *name, struct tk_pack_row *row, struct tk_pack_marks *marks, struct tk_err *err)
 {
 	HOLD(index);
 	TK_AUTO(tk_stmt_cleanup) struct tk_stmt stmt = {0};
-	enum tk_rc rc = tk_stmt_prepare(index->db,
-		"SELECT name, domain, bytes, blobs, footer, state, traced, condemned, counts FROM pack WHERE name = ?", &stmt, err);
-	bool there = false;
+	enum tk_rc rc = tk_stmt_prepare(index->db, PACK_COLUMNS "name = ?", &stmt, err);
 
 	if (rc)
 		return rc;
 	tk_stmt_bind_blob(&stmt, 1, name->b, sizeof(name->b));
-	rc = tk_stmt_step(&stmt, &there, err);
-	if (!rc && !there)
-		return tk_err_set(err, TK_ENOENT, "no such pack");
+	return one_pack(&stmt, row, marks, err);
+}
+
+/* No name is empty. */
+static void
+bind_after(struct tk_stmt *stmt, const struct tk_pack_name *after)
+{
+	tk_stmt_bind_blob(stmt, 1, after ? (const void *)after->b : "", after ? sizeof(after->b) : 0);
+}
+
+enum tk_rc
+tk_vindex_next_condemned(struct tk_vindex *index, const struct tk_pack_name *after, struct tk_pack_row *row, struct tk_pack_marks *marks,
+			 struct tk_err *err)
+{
+	HOLD(index);
+	TK_AUTO(tk_stmt_cleanup) struct tk_stmt stmt = {0};
+	enum tk_rc rc = tk_stmt_prepare(index->db, PACK_COLUMNS "condemned IS NOT NULL AND name > ? ORDER BY name LIMIT 1", &stmt, err);
+
 	if (rc)
 		return rc;
-	row_pack(&stmt, row);
-	if (!marks)
-		return TK_OK;
-	rc = column_bytes(&stmt, 6, &marks->traced, err);
-	if (!rc)
-		rc = column_bytes(&stmt, 7, &marks->condemned, err);
-	return rc ? rc : column_bytes(&stmt, 8, &marks->counts, err);
+	bind_after(&stmt, after);
+	return one_pack(&stmt, row, marks, err);
 }
 
 enum tk_rc
@@ -275,7 +308,8 @@ tk_vindex_put_marks(struct tk_vindex *index, const struct tk_pack_name *name, co
 	if (rc)
 		return rc;
 	tk_stmt_bind_blob(&stmt, 1, marks->traced.data, marks->traced.len_bytes);
-	tk_stmt_bind_blob(&stmt, 2, marks->condemned.data, marks->condemned.len_bytes);
+	/* NULL when nothing is: it is what tk_vindex_next_condemned goes by. */
+	tk_stmt_bind_blob(&stmt, 2, marks->condemned.data, tk_bit_count(&marks->condemned) > 0 ? marks->condemned.len_bytes : 0);
 	tk_stmt_bind_blob(&stmt, 3, marks->counts.data, marks->counts.len_bytes);
 	tk_stmt_bind_blob(&stmt, 4, name->b, sizeof(name->b));
 	rc = tk_stmt_run(&stmt, err);
@@ -295,7 +329,7 @@ next_pack(struct tk_vindex *index, const struct tk_pack_name *after, struct tk_p
 
 	if (rc)
 		return rc;
-	tk_stmt_bind_blob(&stmt, 1, after ? (const void *)after->b : "", after ? sizeof(after->b) : 0);
+	bind_after(&stmt, after);
 	rc = tk_stmt_step(&stmt, there, err);
 	if (!rc && *there)
 		row_pack(&stmt, row);
@@ -415,19 +449,15 @@ tk_vindex_point_by_id(struct tk_vindex *index, const struct tk_id *domain, const
 	return one_point(&stmt, domain, row, err);
 }
 
-enum tk_rc
-tk_vindex_points(struct tk_vindex *index, const struct tk_id *domain, struct tk_point_row **out, size_t *count, struct tk_err *err)
+static enum tk_rc
+all_points(struct tk_stmt *stmt, const struct tk_id *domain, struct tk_point_row **out, size_t *count, struct tk_err *err)
 {
-	HOLD(index);
-	TK_AUTO(tk_stmt_cleanup) struct tk_stmt stmt = {0};
 	struct tk_point_row *rows = NULL, *grown;
 	size_t cap = 0, used = 0;
 	bool there = false;
-	enum tk_rc rc = tk_stmt_prepare(index->db, POINT_COLUMNS " ORDER BY epoch, sequence", &stmt, err);
+	enum tk_rc rc;
 
-	if (!rc)
-		tk_stmt_bind_blob(&stmt, 1, domain->b, sizeof(domain->b));
-	while (!rc && !(rc = tk_stmt_step(&stmt, &there, err)) && there) {
+	while (!(rc = tk_stmt_step(stmt, &there, err)) && there) {
 		if (used == cap) {
 			cap = cap ? cap * 2 : 64;
 			grown = realloc(rows, cap * sizeof(*rows));
@@ -437,7 +467,7 @@ tk_vindex_points(struct tk_vindex *index, const struct tk_id *domain, struct tk_
 			}
 			rows = grown;
 		}
-		row_point(&stmt, domain, &rows[used++]);
+		row_point(stmt, domain, &rows[used++]);
 	}
 	if (rc) {
 		free(rows);
@@ -446,6 +476,34 @@ tk_vindex_points(struct tk_vindex *index, const struct tk_id *domain, struct tk_
 	*out = rows;
 	*count = used;
 	return TK_OK;
+}
+
+enum tk_rc
+tk_vindex_points(struct tk_vindex *index, const struct tk_id *domain, struct tk_point_row **out, size_t *count, struct tk_err *err)
+{
+	HOLD(index);
+	TK_AUTO(tk_stmt_cleanup) struct tk_stmt stmt = {0};
+	enum tk_rc rc = tk_stmt_prepare(index->db, POINT_COLUMNS " ORDER BY epoch, sequence", &stmt, err);
+
+	if (rc)
+		return rc;
+	tk_stmt_bind_blob(&stmt, 1, domain->b, sizeof(domain->b));
+	return all_points(&stmt, domain, out, count, err);
+}
+
+enum tk_rc
+tk_vindex_points_in(struct tk_vindex *index, const struct tk_id *domain, enum tk_point_state state, struct tk_point_row **out, size_t *count,
+		    struct tk_err *err)
+{
+	HOLD(index);
+	TK_AUTO(tk_stmt_cleanup) struct tk_stmt stmt = {0};
+	enum tk_rc rc = tk_stmt_prepare(index->db, POINT_COLUMNS " AND complete = ? ORDER BY epoch, sequence", &stmt, err);
+
+	if (rc)
+		return rc;
+	tk_stmt_bind_blob(&stmt, 1, domain->b, sizeof(domain->b));
+	tk_stmt_bind_int64(&stmt, 2, state);
+	return all_points(&stmt, domain, out, count, err);
 }
 
 enum tk_rc

@@ -39,7 +39,14 @@ enum tk_point_state {
 	TK_POINT_BROKEN = 0,                 /* not every blob below it can be served: it counts nothing */
 	TK_POINT_WHOLE = 1,                  /* every blob below it is live */
 	TK_POINT_UNTRACED = 2,               /* of an index that counted nothing yet: to be traced when the domain is loaded */
+	TK_POINT_EXPIRING = 3,               /* expired, and counted in no case; what only it needed is not condemned yet */
+	TK_POINT_EXPIRED = 4,
 };
+static inline bool
+tk_point_is_expired(enum tk_point_state state)
+{
+	return state == TK_POINT_EXPIRING || state == TK_POINT_EXPIRED;
+}
 
 struct tk_point_row {
 	struct tk_id domain;
@@ -75,6 +82,9 @@ TK_MUST_CHECK enum tk_rc tk_vindex_pack(struct tk_vindex *index, const struct tk
 TK_MUST_CHECK enum tk_rc tk_vindex_put_pack(struct tk_vindex *index, const struct tk_pack_row *row, struct tk_err *err);
 TK_MUST_CHECK enum tk_rc tk_vindex_put_marks(struct tk_vindex *index, const struct tk_pack_name *name, const struct tk_pack_marks *marks,
 					     struct tk_err *err);
+/* The first pack after `after` (NULL: of all) in the order of names that has condemned blobs, found without a look at the others. TK_ENOENT: there is none. */
+TK_MUST_CHECK enum tk_rc tk_vindex_next_condemned(struct tk_vindex *index, const struct tk_pack_name *after, struct tk_pack_row *row,
+						  struct tk_pack_marks *marks, struct tk_err *err);
 /* Calls `each` for every pack row in order of names, not under the lock. */
 TK_MUST_CHECK enum tk_rc tk_vindex_each_pack(struct tk_vindex *index, enum tk_rc (*each)(void *ctx, const struct tk_pack_row *row, struct tk_err *err),
 					     void *ctx, struct tk_err *err);
@@ -91,6 +101,9 @@ TK_MUST_CHECK enum tk_rc tk_vindex_point_by_id(struct tk_vindex *index, const st
 /* All points of a domain by (epoch, sequence); *out is malloc'ed. */
 TK_MUST_CHECK enum tk_rc tk_vindex_points(struct tk_vindex *index, const struct tk_id *domain, struct tk_point_row **out, size_t *count,
 					  struct tk_err *err);
+/* Those in this state. */
+TK_MUST_CHECK enum tk_rc tk_vindex_points_in(struct tk_vindex *index, const struct tk_id *domain, enum tk_point_state state, struct tk_point_row **out,
+					     size_t *count, struct tk_err *err);
 /* The highest receipt counter of any point. */
 TK_MUST_CHECK enum tk_rc tk_vindex_counter(struct tk_vindex *index, uint64_t *counter, struct tk_err *err);
 

@@ -5,7 +5,7 @@
 #include "engine/base/fault.h"
 #include "engine/base/hex.h"
 #include "engine/vault/opening.h"
-#include "engine/vault/vault_core.h"
+#include "engine/vault/vault_expired.h"
 #include "engine/vault/vault_trace.h"
 
 /* What becomes durable, in this order, before a receipt is given out (docs/DURABILITY.md):
@@ -319,6 +319,21 @@ receipt_again(struct tk_vault *vault, struct tk_vdomain *domain, const struct tk
 	return rc;
 }
 
+/* A receipt that was given for what expired since is shown again, but none is given anew. */
+static enum tk_rc
+receipt_of_expired(struct tk_vault *vault, const struct tk_vdomain *domain, const struct tk_point *point, struct tk_buf *receipt, struct tk_err *err)
+{
+	char name[TK_POINT_FILE_NAME_MAX];
+	struct tk_receipt stored;
+	enum tk_rc rc;
+
+	tk_point_file_name(&point->at, name);
+	rc = tk_vread_receipt(vault, &domain->id, name, &stored, receipt, err);
+	if (rc && rc != TK_ECORRUPT && rc != TK_ENOENT)
+		return rc;
+	return !rc && is_present(vault, &stored) ? TK_OK : tk_err_set(err, TK_ECONFLICT, "the content of this point expired here");
+}
+
 /* The same point again: its receipt again. */
 static enum tk_rc
 repeat(struct tk_vault *vault, struct tk_vdomain *domain, const struct tk_point *point, const struct tk_buf *record, struct tk_point_row *known,
@@ -326,12 +341,29 @@ repeat(struct tk_vault *vault, struct tk_vdomain *domain, const struct tk_point 
 {
 	enum tk_rc rc = TK_OK;
 
+	if (tk_point_is_expired(known->state))
+		return receipt_of_expired(vault, domain, point, receipt, err);
 	if (known->state == TK_POINT_BROKEN) {
 		(void)pthread_rwlock_rdlock(&vault->refs);
 		rc = complete_again(vault, domain, point, known, missing, err);
 		(void)pthread_rwlock_unlock(&vault->refs);
 	}
 	return rc ? rc : receipt_again(vault, domain, point, record, receipt, err);
+}
+
+/* A point whose content expired here, and whose receipt was lost since, does not come back: it would go again when the domain is loaded next. */
+static enum tk_rc
+check_unexpired(struct tk_vault *vault, const struct tk_vdomain *domain, const struct tk_point *point, struct tk_err *err)
+{
+	TK_AUTO(tk_vexpired_release) struct tk_vexpired expired = {{0}};
+	enum tk_rc rc;
+
+	if (tk_head_compare(&point->at, &domain->expired_last) > 0)
+		return TK_OK;
+	rc = tk_vexpired_load(vault, &domain->id, &expired, err);
+	if (!rc && tk_vexpired_has(&expired, &point->at))
+		rc = tk_err_set(err, TK_ECONFLICT, "the content of this point expired here");
+	return rc;
 }
 
 static enum tk_rc
@@ -351,6 +383,8 @@ publish_new(struct tk_vault *vault, struct tk_vdomain *domain, const struct tk_p
 		rc = check_writer(point, &grant, err);
 	if (!rc)
 		rc = check_parent(vault, point, err);
+	if (!rc)
+		rc = check_unexpired(vault, domain, point, err);
 	if (rc)
 		return rc;
 	(void)pthread_rwlock_rdlock(&vault->refs);

@@ -3,7 +3,7 @@
 #include <unistd.h>
 
 #include "engine/base/hex.h"
-#include "engine/vault/vault_core.h"
+#include "engine/vault/vault_expired.h"
 
 enum tk_rc
 tk_vault_list_domains(struct tk_vault *vault, struct tk_id **out, size_t *count, struct tk_err *err)
@@ -43,6 +43,7 @@ points_from_index(struct tk_vault *vault, const struct tk_id *domain, struct tk_
 	for (size_t i = 0; points && i < *count; i++) {
 		points[i].at = rows[i].at;
 		points[i].received_ns = rows[i].received_ns;
+		points[i].expired = tk_point_is_expired(rows[i].state);
 	}
 	free(rows);
 	*out = points;
@@ -53,12 +54,15 @@ points_from_index(struct tk_vault *vault, const struct tk_id *domain, struct tk_
 static enum tk_rc
 points_from_files(struct tk_vault *vault, const struct tk_id *domain, struct tk_store_point **out, size_t *count, struct tk_err *err)
 {
+	TK_AUTO(tk_vexpired_release) struct tk_vexpired expired = {{0}};
 	struct tk_vfile_list receipts;
 	struct tk_store_point *points;
 	struct tk_receipt receipt;
-	enum tk_rc rc = tk_vread_list(vault, domain, "receipts", &receipts, err);
+	enum tk_rc rc = tk_vexpired_load(vault, domain, &expired, err);
 
 	*count = 0;
+	if (!rc)
+		rc = tk_vread_list(vault, domain, "receipts", &receipts, err);
 	if (rc)
 		return rc;
 	points = calloc(receipts.count + 1, sizeof(*points));
@@ -73,6 +77,8 @@ points_from_files(struct tk_vault *vault, const struct tk_id *domain, struct tk_
 		}
 	}
 	tk_vfile_list_release(&receipts);
+	for (size_t i = 0; points && i < *count; i++)
+		points[i].expired = tk_vexpired_has(&expired, &points[i].at);
 	*out = points;
 	return points ? TK_OK : tk_err_set(err, TK_ENOMEM, "no memory for a list of points");
 }
@@ -202,8 +208,9 @@ state_from_files(struct tk_vault *vault, const struct tk_id *domain, struct tk_s
 
 	if (!rc)
 		rc = points_from_files(vault, domain, &points, &count, err);
-	if (!rc && count > 0)
-		out->head = points[count - 1].at;
+	for (size_t i = 0; i < count; i++)
+		if (!points[i].expired)
+			out->head = points[i].at;
 	free(points);
 	out->domain_known = !rc;
 	out->promised_epoch = out->head.epoch;

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "engine/base/hex.h"
-#include "engine/vault/vault_core.h"
+#include "engine/vault/vault_expire.h"
 
 /* A vault that was set back has forgotten promises, and does not know which. What it may be let in with:
  *   - what it is known to have promised is here again: others showed it the newest of its promises that they knew, and that one covers those before it;
@@ -246,7 +246,7 @@ drop_lost(struct tk_vault *vault, const struct tk_id *domain, struct tk_err *err
 	for (size_t i = 0; i < count && !rc; i++) {
 		tk_point_file_name(&rows[i].at, name);
 		if (tk_vread_receipt(vault, domain, name, &receipt, NULL, NULL) == TK_ENOENT)
-			rc = tk_vindex_drop_point(vault->index, domain, rows[i].at.epoch, rows[i].at.sequence, err);
+			rc = tk_vexpire_forget(vault, &rows[i], err);
 	}
 	free(rows);
 	return rc;

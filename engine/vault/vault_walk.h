@@ -17,8 +17,7 @@ struct tk_vwalk_pack {
 	bool held;                             /* the index has a row of it */
 	bool missing;                          /* held or not: something of it that is wanted is not there */
 	bool changed;                          /* marks: to be stored */
-	bool revived;
-	bool condemned;                        /* a blob of it was condemned by this walk */
+	bool revived, emptied;                 /* a blob of it came to be needed, or to be needed no more */
 };
 
 struct tk_vwalk {

@@ -195,6 +195,7 @@ publish_root(struct model *model, struct place root, bool adds)
 	/* Again: nothing is counted twice. */
 	assert_int_equal(publish(model->box, &record, NULL, NULL), TK_OK);
 	tk_buf_release(&record);
+	look(model);
 }
 
 /* A point over a new pack, or over a page that is there. */
@@ -260,7 +261,7 @@ static void
 an_index_without_counts_is_counted_when_it_is_opened(void **state)
 {
 	static const char older[] = "import sqlite3, sys; db = sqlite3.connect(sys.argv[1] + \"/index.db\"); "
-				    "db.executescript(\"ALTER TABLE pack DROP COLUMN counts; ALTER TABLE point DROP COLUMN root_pack; "
+				    "db.executescript(\"DROP INDEX pack_condemned; DROP INDEX point_state; ALTER TABLE pack DROP COLUMN counts; ALTER TABLE point DROP COLUMN root_pack; "
 				    "ALTER TABLE point DROP COLUMN root_blob; PRAGMA user_version = 1\")";
 	struct model *model = model_new(*state, 12);
 	struct tk_point_row before, after;
@@ -282,6 +283,481 @@ an_index_without_counts_is_counted_when_it_is_opened(void **state)
 	model_free(model);
 }
 
+/* Expires points by their places in model->points. */
+static struct tk_vault_expiry
+expire(struct model *model, const size_t *which, size_t count)
+{
+	struct tk_head heads[POINTS_MAX];
+	struct tk_vault_expiry expiry;
+	struct tk_err err;
+
+	for (size_t i = 0; i < count; i++) {
+		heads[i] = model->points[which[i]].at;
+		model->points[which[i]].expired = true;
+	}
+	if (tk_vault_expire(model->box->vault, &model->box->domain, heads, count, &expiry, &err))
+		fail_msg("expire: %s", err.text);
+	look(model);
+	return expiry;
+}
+
+/* Any point but the newest; one that expired before, too. */
+static size_t
+choose_point(struct model *model)
+{
+	return dice_below(&model->dice, model->point_count - 1);
+}
+
+/* One that did not expire yet. */
+static size_t
+choose_unexpired(struct model *model)
+{
+	size_t i = choose_point(model);
+
+	while (model->points[i].expired)
+		i = (i + 1) % (model->point_count - 1);
+	return i;
+}
+
+/* A random part of what the vault says may go. */
+static void
+drop_some(struct model *model, size_t one_in)
+{
+	struct tk_pack_name at = {{0}};
+	struct tk_vault_blob *blobs;
+	size_t count, kept, dropped;
+
+	for (;;) {
+		assert_int_equal(tk_vault_next_condemned(model->box->vault, &at, &blobs, &count, NULL), TK_OK);
+		if (count == 0)
+			break;
+		kept = 0;
+		for (size_t i = 0; i < count; i++)
+			if (dice_below(&model->dice, one_in) == 0)
+				blobs[kept++] = blobs[i];
+		assert_int_equal(tk_vault_drop(model->box->vault, blobs, kept, &dropped, NULL), TK_OK);
+		assert_int_equal(dropped, kept);
+		for (size_t p = 0; p < model->pack_count; p++)
+			for (size_t i = 0; i < kept && memcmp(&model->packs[p].made.ident.name, &at, sizeof(at)) == 0; i++) {
+				struct model_blob *blob = &model->packs[p].blobs[blobs[i].blob];
+
+				assert_false(blob->live || blob->dropped);
+				blob->dropped = true;
+				blob->used = false;
+			}
+		free(blobs);
+	}
+	free(blobs);
+}
+
+/* Every blob that a point needs is there. */
+static void
+expect_served(struct model *model)
+{
+	struct tk_buf out = {0};
+
+	look(model);
+	for (size_t p = 0; p < model->pack_count; p++)
+		for (size_t b = 0; b < model->packs[p].blob_count; b++) {
+			enum tk_rc rc;
+
+			tk_buf_clear(&out);
+			/* 3000 bytes and a tag each, behind the header. */
+			rc = tk_vault_get_range(model->box->vault, &model->packs[p].made.ident.name, TK_PACK_HEADER_BYTES + b * 3016, 3016, &out, NULL);
+			if (model->packs[p].blobs[b].dropped)
+				assert_int_equal(rc, TK_EMISSING);
+			else
+				assert_int_equal(rc, TK_OK);
+			if (model->packs[p].blobs[b].live)
+				assert_int_equal(rc, TK_OK);
+		}
+	tk_buf_release(&out);
+}
+
+/* Is nothing below it dropped? */
+static bool
+is_served(struct model *model, struct place place)
+{
+	struct model_blob *blob = blob_at(model, place);
+	bool served = !blob->dropped;
+
+	for (size_t i = 0; i < blob->ref_count && served; i++)
+		served = is_served(model, blob->refs[i]);
+	return served;
+}
+
+/* A point over what is condemned, if that is all there still. */
+static void
+publish_condemned(struct model *model)
+{
+	for (int tries = 0; tries < 50; tries++) {
+		struct place root = {dice_below(&model->dice, model->pack_count), 0};
+		struct model_blob *blob;
+
+		root.blob = dice_below(&model->dice, model->packs[root.pack].blob_count);
+		blob = blob_at(model, root);
+		if (!blob->used || blob->live || (blob->type != TK_BLOB_LEAF && blob->type != TK_BLOB_NODE) || !is_served(model, root))
+			continue;
+		publish_root(model, root, false);
+		return;
+	}
+}
+
+/* What a new pack refers to must be served, down to the data. */
+static void
+publish_new_or_condemned(struct model *model)
+{
+	if (dice_below(&model->dice, 2) == 0)
+		publish_condemned(model);
+	else
+		publish_any(model);
+}
+
+static void
+what_is_condemned_is_what_no_point_reaches(void **state)
+{
+	for (uint64_t seed = 1; seed <= 3; seed++) {
+		struct model *model;
+		size_t which[3];
+
+		if (seed > 1) {
+			assert_int_equal(box_teardown(state), 0);
+			assert_int_equal(box_setup_fast(state), 0);
+		}
+		model = model_new(*state, seed);
+		for (int i = 0; i < 20; i++)
+			publish_any(model);
+		for (int i = 0; i < 60; i++) {
+			for (size_t k = 0; k < 3; k++)
+				which[k] = choose_point(model);
+			(void)expire(model, which, 1 + dice_below(&model->dice, 3));
+			expect_marks(model, true);
+			publish_new_or_condemned(model);
+			expect_marks(model, true);
+		}
+		model_free(model);
+	}
+}
+
+static void
+what_points_need_is_served_after_every_drop(void **state)
+{
+	struct model *model = model_new(*state, 5);
+	size_t which;
+
+	for (int i = 0; i < 15; i++)
+		publish_any(model);
+	for (int i = 0; i < 30; i++) {
+		which = choose_point(model);
+		(void)expire(model, &which, 1);
+		drop_some(model, 2);
+		expect_marks(model, true);
+		expect_served(model);
+		publish_condemned(model);
+		expect_marks(model, true);
+	}
+	/* In the end only the newest point, and only what it needs. */
+	for (which = 0; which + 1 < model->point_count; which++)
+		(void)expire(model, &which, 1);
+	drop_some(model, 1);
+	expect_marks(model, true);
+	expect_served(model);
+	for (size_t p = 0; p < model->pack_count; p++)
+		for (size_t b = 0; b < model->packs[p].blob_count; b++)
+			if (!model->packs[p].live)
+				assert_true(model->packs[p].blobs[b].dropped);
+	model_free(model);
+}
+
+static void
+a_pack_that_is_sent_again_is_counted_again(void **state)
+{
+	struct model *model = model_new(*state, 6);
+	struct made_pack *again;
+	size_t first = 0;
+
+	publish_any(model);
+	publish_any(model);
+	again = &model->packs[0].made;
+	(void)expire(model, &first, 1);
+	drop_some(model, 1);
+	expect_marks(model, true);
+	store_pack(model->box, again);
+	for (size_t b = 0; b < model->packs[0].blob_count; b++)
+		model->packs[0].blobs[b].dropped = false;
+	publish_root(model, model->points[0].root, true);
+	expect_marks(model, true);
+	expect_served(model);
+	model_free(model);
+}
+
+static void
+a_lost_index_is_counted_anew_as_it_was(void **state)
+{
+	struct model *model = model_new(*state, 7);
+	size_t which;
+
+	for (int i = 0; i < 40; i++)
+		publish_any(model);
+	for (int i = 0; i < 20; i++) {
+		which = choose_unexpired(model);
+		(void)expire(model, &which, 1);
+		if (i % 5 == 4) {
+			lose_index(model->box);
+			expect_marks(model, true);
+			publish_any(model);
+		}
+	}
+	/* What is dropped takes with it where it referred to, once its pack is gone: what was condemned below it may then stay. What is needed is known all the same. */
+	drop_some(model, 2);
+	expect_marks(model, true);
+	lose_index(model->box);
+	expect_marks(model, false);
+	expect_served(model);
+	model_free(model);
+}
+
+/* The list was written, and nothing else: the files of today, the index of yesterday. */
+static void
+an_expiry_that_was_cut_short_is_finished_when_the_vault_is_opened(void **state)
+{
+	struct model *model = model_new(*state, 8);
+	struct tk_store_point *points = NULL;
+	size_t which[3], count, expired = 0;
+
+	for (int i = 0; i < 30; i++)
+		publish_any(model);
+	for (int round = 0; round < 4; round++) {
+		box_close(model->box);
+		box_shell(model->box, "cp \"$1/index.db\" \"$1.index\"");
+		box_open(model->box);
+		for (size_t i = 0; i < 3; i++) {
+			which[i] = choose_unexpired(model);
+			(void)expire(model, &which[i], 1);
+		}
+		box_close(model->box);
+		/* Half a row, too, of which nobody was told; the next one is written over it. */
+		box_shell(model->box, "rm \"$1\"/index.db*; cp \"$1.index\" \"$1/index.db\"; for f in \"$1\"/domains/*/expired; do printf 0123456789 >>\"$f\"; done");
+		box_open(model->box);
+		expect_marks(model, true);
+	}
+	assert_int_equal(tk_vault_list_points(model->box->vault, &model->box->domain, &points, &count, NULL), TK_OK);
+	for (size_t i = 0; i < count; i++) {
+		assert_int_equal(points[i].expired, model->points[i].expired);
+		expired += points[i].expired;
+	}
+	assert_int_equal(expired, 12);
+	free(points);
+	model_free(model);
+}
+
+static enum tk_rc
+expire_one(struct vault_box *box, uint64_t sequence, struct tk_vault_expiry *out)
+{
+	struct tk_head at = {.epoch = 1, .sequence = sequence};
+
+	return tk_vault_expire(box->vault, &box->domain, &at, 1, out, NULL);
+}
+
+static void
+the_newest_point_and_unknown_ones_are_refused(void **state)
+{
+	struct vault_box *box = *state;
+	struct tk_head both[2] = {{.epoch = 1, .sequence = 1}, {.epoch = 1, .sequence = 9}};
+	struct tk_vault_expiry expiry;
+
+	publish_small(box, 1, NULL, NULL);
+	assert_int_equal(expire_one(box, 1, &expiry), TK_EINVAL);
+	publish_small(box, 2, NULL, NULL);
+	assert_int_equal(expire_one(box, 2, &expiry), TK_EINVAL);
+	assert_int_equal(expire_one(box, 3, &expiry), TK_ENOENT);
+	/* All or none. */
+	assert_int_equal(tk_vault_expire(box->vault, &box->domain, both, 2, &expiry, NULL), TK_ENOENT);
+	assert_int_equal(box_count(box, "domains/*/expired"), 0);
+	both[1].sequence = 1;
+	assert_int_equal(tk_vault_expire(box->vault, &box->domain, both, 2, &expiry, NULL), TK_OK);
+	assert_int_equal(expiry.points, 1);
+	assert_int_equal(expiry.blobs, 2);
+	assert_int_equal(expiry.sealed_bytes, 2 * 3016);
+	/* Twice is harmless. */
+	assert_int_equal(expire_one(box, 1, &expiry), TK_OK);
+	assert_int_equal(expiry.points, 0);
+	box_shell(box, "test $(stat -c %s \"$1\"/domains/*/expired) = 32");
+}
+
+static enum tk_rc
+refuse_findings(void *ctx, const struct tk_vault_finding *finding, struct tk_err *err)
+{
+	size_t *looked_at = ctx;
+
+	(*looked_at)++;
+	return finding->rc ? tk_err_set(err, finding->rc, "%s", finding->text) : TK_OK;
+}
+
+/* Its record and its receipt stay; it does not come back, and what it lacks is no damage. */
+static void
+an_expired_point_is_told_as_such(void **state)
+{
+	struct vault_box *box = *state;
+	struct tk_buf record = {0}, first = {0}, again = {0};
+	struct tk_store_point *points = NULL;
+	struct tk_vault *reader = NULL;
+	struct tk_vault_expiry expiry;
+	struct tk_vault_blob *blobs;
+	struct tk_pack_name at = {{0}};
+	struct tk_store_state now;
+	struct made_pack pack;
+	const struct made_pack *packs[] = {&pack};
+	struct tk_head head;
+	size_t count, dropped, looked_at = 0;
+
+	make_small_pack(box, &pack);
+	store_pack(box, &pack);
+	make_point(box, 1, &pack, 1, packs, 1, &record, &head);
+	assert_int_equal(publish(box, &record, &first, NULL), TK_OK);
+	publish_small(box, 2, NULL, NULL);
+	assert_int_equal(expire_one(box, 1, &expiry), TK_OK);
+	assert_int_equal(tk_vault_next_condemned(box->vault, &at, &blobs, &count, NULL), TK_OK);
+	assert_int_equal(count, 2);
+	assert_int_equal(tk_vault_drop(box->vault, blobs, count, &dropped, NULL), TK_OK);
+	free(blobs);
+	for (int round = 0; round < 2; round++) {
+		assert_int_equal(tk_vault_list_points(box->vault, &box->domain, &points, &count, NULL), TK_OK);
+		assert_int_equal(count, 2);
+		assert_true(points[0].expired && !points[1].expired);
+		free(points);
+		assert_int_equal(tk_vault_get_point(box->vault, &box->domain, &head, &again, NULL), TK_OK);
+		assert_int_equal(again.len_bytes, record.len_bytes);
+		tk_buf_clear(&again);
+		assert_int_equal(publish(box, &record, &again, NULL), TK_OK);
+		assert_int_equal(again.len_bytes, first.len_bytes);
+		assert_memory_equal(again.data, first.data, first.len_bytes);
+		tk_buf_clear(&again);
+		assert_int_equal(tk_vault_verify_all(box->vault, refuse_findings, &looked_at, NULL), TK_OK);
+		assert_true(looked_at > 0);
+		lose_index(box);
+	}
+	assert_int_equal(tk_vault_open(box->path, TK_VAULT_READ, NULL, &reader, NULL), TK_OK);
+	assert_int_equal(tk_vault_list_points(reader, &box->domain, &points, &count, NULL), TK_OK);
+	assert_true(count == 2 && points[0].expired && !points[1].expired);
+	assert_int_equal(tk_vault_state(reader, &box->domain, NULL, &now, NULL), TK_OK);
+	assert_int_equal(now.head.sequence, 2);
+	free(points);
+	tk_vault_close(reader);
+	/* A receipt is not given anew for what is not here. */
+	box_close(box);
+	box_shell(box, "flip 70 $(ls \"$1\"/domains/*/receipts/*0001-* | head -n 1)");
+	box_open(box);
+	assert_int_equal(publish(box, &record, &again, NULL), TK_ECONFLICT);
+	made_pack_release(&pack);
+	tk_buf_release(&record);
+	tk_buf_release(&first);
+	tk_buf_release(&again);
+}
+
+/* Nothing of a point that is not whole is counted, so that another's expiry could take what it still has. */
+static void
+a_point_that_is_not_whole_holds_up_the_others(void **state)
+{
+	struct vault_box *box = *state;
+	static const struct made_blob own[] = {{.type = TK_BLOB_DATA}};
+	struct made_blob over[] = {{.type = TK_BLOB_LEAF, .ref_count = 2}};
+	struct made_pack kept, lost, page;
+	const struct made_pack *first[] = {&kept}, *second[] = {&lost, &page};
+	struct made_blob kept_blobs[] = {{.type = TK_BLOB_DATA}, {.type = TK_BLOB_LEAF, .refs = {{OWN_PACK, 0}}, .ref_count = 1}};
+	struct tk_head at[2] = {{.epoch = 1, .sequence = 1}, {.epoch = 1, .sequence = 2}};
+	struct tk_vault_expiry expiry;
+	struct tk_buf record = {0};
+	struct tk_err err;
+	char hex[65], command[256];
+
+	make_pack(box, kept_blobs, 2, &kept);
+	store_pack(box, &kept);
+	make_point(box, 1, &kept, 1, first, 1, &record, &at[0]);
+	assert_int_equal(publish(box, &record, NULL, NULL), TK_OK);
+	/* The second needs the first one's data, and a pack that is lost with the index. */
+	make_pack(box, own, 1, &lost);
+	store_pack(box, &lost);
+	over[0].refs[0] = (struct tk_blob_ref){kept.number, 0};
+	over[0].refs[1] = (struct tk_blob_ref){lost.number, 0};
+	make_pack(box, over, 1, &page);
+	store_pack(box, &page);
+	tk_buf_clear(&record);
+	make_point(box, 2, &page, 0, second, 2, &record, &at[1]);
+	assert_int_equal(publish(box, &record, NULL, NULL), TK_OK);
+	publish_small(box, 3, NULL, NULL);
+	box_close(box);
+	for (size_t i = 0; i < sizeof(lost.ident.name.b); i++)
+		(void)snprintf(hex + 2 * i, 3, "%02x", lost.ident.name.b[i]);
+	(void)snprintf(command, sizeof(command), "rm \"$1\"/index.db* \"$1\"/packs/small/%s", hex);
+	box_shell(box, command);
+	box_open(box);
+	assert_int_equal(tk_vault_expire(box->vault, &box->domain, &at[0], 1, &expiry, &err), TK_ECONFLICT);
+	assert_non_null(strstr(err.text, "point 2 of epoch 1 is not whole"));
+	/* Healed, it counts; */
+	store_pack(box, &lost);
+	assert_int_equal(publish(box, &record, NULL, NULL), TK_OK);
+	assert_int_equal(expire_one(box, 1, &expiry), TK_OK);
+	assert_int_equal(expiry.blobs, 1);
+	/* or it goes itself, with what it has. */
+	box_close(box);
+	box_shell(box, command);
+	box_open(box);
+	assert_int_equal(expire_one(box, 2, &expiry), TK_OK);
+	assert_int_equal(expiry.points, 1);
+	assert_true(expiry.blobs >= 2);
+	made_pack_release(&kept);
+	made_pack_release(&lost);
+	made_pack_release(&page);
+	tk_buf_release(&record);
+}
+
+/* Points that change alike: a page of its own and data of its own each, and what all have in common. */
+static struct tk_vault_expiry
+cost_of_one_among(void **state, size_t points)
+{
+	struct vault_box *box = *state;
+	struct made_blob blobs[] = {{.type = TK_BLOB_DATA}, {.type = TK_BLOB_LEAF, .refs = {{OWN_PACK, 0}}, .ref_count = 1},
+		{.type = TK_BLOB_NODE, .refs = {{OWN_PACK, 1}}, .ref_count = 2}};
+	struct tk_vault_expiry expiry;
+	struct made_pack common, pack;
+	const struct made_pack *adds[] = {&pack};
+	struct tk_buf record = {0};
+	struct tk_head at;
+
+	make_small_pack(box, &common);
+	store_pack(box, &common);
+	blobs[2].refs[1] = (struct tk_blob_ref){common.number, 1};
+	for (size_t i = 1; i <= points; i++) {
+		make_pack(box, blobs, 3, &pack);
+		assert_int_equal(send_pack(box, &pack, NULL), TK_OK);
+		tk_buf_clear(&record);
+		make_point(box, i, &pack, 2, adds, 1, &record, &at);
+		assert_int_equal(publish(box, &record, NULL, NULL), TK_OK);
+		made_pack_release(&pack);
+	}
+	assert_int_equal(expire_one(box, points / 2, &expiry), TK_OK);
+	made_pack_release(&common);
+	tk_buf_release(&record);
+	return expiry;
+}
+
+static void
+the_cost_is_that_of_what_goes(void **state)
+{
+	struct tk_vault_expiry few = cost_of_one_among(state, 10), many;
+
+	assert_int_equal(box_teardown(state), 0);
+	assert_int_equal(box_setup_fast(state), 0);
+	many = cost_of_one_among(state, 1000);
+	assert_int_equal(few.blobs, 3);
+	assert_int_equal(many.blobs, few.blobs);
+	assert_int_equal(few.packs_read, 1);
+	assert_int_equal(many.packs_read, few.packs_read);
+	assert_int_equal(few.refs_followed, 3);
+	assert_int_equal(many.refs_followed, few.refs_followed);
+}
+
 #define IN_BOX(test) cmocka_unit_test_setup_teardown(test, box_setup_fast, box_teardown)
 
 int
@@ -290,6 +766,15 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		IN_BOX(references_are_counted_and_counted_again_alike),
 		IN_BOX(an_index_without_counts_is_counted_when_it_is_opened),
+		IN_BOX(what_is_condemned_is_what_no_point_reaches),
+		IN_BOX(what_points_need_is_served_after_every_drop),
+		IN_BOX(a_pack_that_is_sent_again_is_counted_again),
+		IN_BOX(a_lost_index_is_counted_anew_as_it_was),
+		IN_BOX(an_expiry_that_was_cut_short_is_finished_when_the_vault_is_opened),
+		IN_BOX(the_newest_point_and_unknown_ones_are_refused),
+		IN_BOX(an_expired_point_is_told_as_such),
+		IN_BOX(a_point_that_is_not_whole_holds_up_the_others),
+		IN_BOX(the_cost_is_that_of_what_goes),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

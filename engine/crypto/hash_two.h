@@ -1,12 +1,10 @@
 /* hash_two.h -- the digests of two messages at once.
  *
  * A core's SHA-256 instructions wait for each other within one message: two messages turn by turn take hardly longer than one. OpenSSL has no call for
- * that; intel-ipsec-mb has, where the processor has the instructions and the build has the library (configure --without-ipsec-mb leaves it out).
- * Everywhere else, and for other hashes, OpenSSL hashes one after the other. The digests are the same. */
+ * that; intel-ipsec-mb has (ipsecmb.h). Where that is not to be had, and for other hashes, OpenSSL hashes one after the other. The digests are the same. */
 #ifndef TK_CRYPTO_HASH_TWO_H
 #define TK_CRYPTO_HASH_TWO_H
 
-#include "engine/base/buf.h"
 #include "engine/base/err.h"
 #include "engine/crypto/suite.h"
 

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "engine/job/fetch_load.h"
-#include "engine/vault/records.h"
+#include "engine/job/fetch_points.h"
 
 /* What restore reads ahead (restore_ahead.h), what its workers hold, and what they just left. */
 #define DATA_CACHE_DEFAULT_BYTES (32u << 20)
@@ -21,9 +21,6 @@
 /* Buffers of evicted blobs are used again from this size on: fresh memory costs a page fault for every 4 KiB. */
 #define SPARE_BYTES_MIN (256u << 10)
 #define SPARES_MAX 4
-/* Records of points asked for at once, and kept. */
-#define POINTS_AT_ONCE 16u
-#define KNOWN_POINTS (2 * POINTS_AT_ONCE)
 
 /* Given up: it came along with another blob, or should have; who wants it asks for it anew. It is not in the table any more. */
 enum item_state { ITEM_LOADING, ITEM_READY, ITEM_FAILED, ITEM_GIVEN_UP };
@@ -52,12 +49,6 @@ struct shelf {
 	size_t used_bytes, max_bytes;
 };
 
-/* A point's record that came before anybody asked for it; epoch 0: none. */
-struct known_point {
-	struct tk_head at;
-	struct tk_buf record;
-};
-
 struct tk_fetch {
 	struct tk_fetch_opts opts;
 	struct tk_loads *loads;
@@ -67,8 +58,7 @@ struct tk_fetch {
 	struct shelf shelves[SHELVES];
 	struct tk_buf spares[SPARES_MAX];
 	size_t spare_count;
-	struct known_point known[KNOWN_POINTS];
-	size_t known_next;
+	struct tk_known_points *known;
 	atomic_bool in_order;                 /* data is read in the order of packs */
 };
 
@@ -602,115 +592,10 @@ tk_fetch_with_session(struct tk_fetch *fetch, size_t site, enum tk_rc (*call)(st
 	return tk_load_call(fetch->loads, site, call, arg, err);
 }
 
-struct list_call {
-	struct tk_fetch *fetch;
-	const struct tk_id *domain;
-	struct tk_store_point *points;
-	size_t count;
-};
-
-/* Takes the record over. It is checked as any when it is asked for. */
-static void
-keep_point(struct tk_fetch *fetch, const struct tk_head *at, struct tk_buf *record)
+struct tk_known_points *
+tk_fetch_known_points(struct tk_fetch *fetch)
 {
-	struct known_point *known;
-
-	pthread_mutex_lock(&fetch->lock);
-	known = &fetch->known[fetch->known_next++ % KNOWN_POINTS];
-	tk_buf_release(&known->record);
-	*known = (struct known_point){*at, *record};
-	memset(record, 0, sizeof(*record));
-	pthread_mutex_unlock(&fetch->lock);
-}
-
-bool
-tk_fetch_known_point(struct tk_fetch *fetch, const struct tk_head *at, struct tk_buf *record)
-{
-	bool found = false;
-
-	tk_buf_clear(record);
-	pthread_mutex_lock(&fetch->lock);
-	for (size_t i = 0; i < KNOWN_POINTS && !found && at->epoch > 0; i++)
-		found = memcmp(&fetch->known[i].at, at, sizeof(*at)) == 0 &&
-			!tk_buf_put(record, fetch->known[i].record.data, fetch->known[i].record.len_bytes, NULL);
-	pthread_mutex_unlock(&fetch->lock);
-	return found;
-}
-
-struct points_call {
-	struct tk_fetch *fetch;
-	const struct tk_id *domain;
-	const struct tk_store_point *points;
-	size_t count;
-};
-
-/* A record that does not come is told of by who asks for it; a session that broke is not used again. */
-static enum tk_rc
-call_points(struct tk_store *store, void *arg, struct tk_err *err)
-{
-	struct points_call *call = arg;
-	struct tk_store_ask asks[POINTS_AT_ONCE];
-
-	for (size_t i = 0; i < call->count; i++)
-		asks[i] = (struct tk_store_ask){.kind = TK_ASK_POINT, .id = call->domain, .at = &call->points[i].at};
-	tk_store_ahead(store, asks, call->count);
-	for (size_t i = 0; i < call->count; i++) {
-		TK_AUTO(tk_buf_release) struct tk_buf record = {0};
-
-		enum tk_rc rc = store->ops->get_point(store, call->domain, &call->points[i].at, &record, err);
-
-		if (rc == TK_EUNREACH || rc == TK_ETIMEOUT || rc == TK_EPROTO)
-			return rc;
-		if (!rc)
-			keep_point(call->fetch, &call->points[i].at, &record);
-	}
-	return TK_OK;
-}
-
-size_t
-tk_fetch_points(struct tk_fetch *fetch, const struct tk_id *domain, const struct tk_store_point *points, size_t count)
-{
-	struct points_call call = {fetch, domain, points, count < POINTS_AT_ONCE ? count : POINTS_AT_ONCE};
-	struct tk_err why;
-
-	/* Who asks for a record that did not come finds out why. */
-	if (tk_fetch_is_remote(fetch))
-		(void)!tk_fetch_with_session(fetch, SIZE_MAX, call_points, &call, &why);
-	return call.count;
-}
-
-static enum tk_rc
-call_list(struct tk_store *store, void *arg, struct tk_err *err)
-{
-	TK_AUTO(tk_buf_release) struct tk_buf record = {0};
-	struct list_call *call = arg;
-	const struct tk_head newest = {0};
-	const struct tk_store_ask asks[] = {{.kind = TK_ASK_POINTS, .id = call->domain}, {.kind = TK_ASK_POINT, .id = call->domain, .at = &newest}};
-	size_t count = 0;
-	struct tk_store_point *points = NULL;
-	enum tk_rc rc;
-
-	tk_store_ahead(store, asks, 2);
-	if ((rc = store->ops->list_points(store, call->domain, &points, &count, err))) {
-		free(points);
-		return rc;
-	}
-	if (store->ops->ahead && count > 0 && !store->ops->get_point(store, call->domain, &newest, &record, NULL))
-		keep_point(call->fetch, &points[count - 1].at, &record);
-	call->points = points;
-	call->count = count;
-	return TK_OK;
-}
-
-enum tk_rc
-tk_fetch_list_points(struct tk_fetch *fetch, size_t site, const struct tk_id *domain, struct tk_store_point **points, size_t *count, struct tk_err *err)
-{
-	struct list_call call = {.fetch = fetch, .domain = domain};
-	enum tk_rc rc = tk_fetch_with_session(fetch, site, call_list, &call, err);
-
-	*points = call.points;
-	*count = call.count;
-	return rc;
+	return fetch->known;
 }
 
 void
@@ -766,7 +651,7 @@ tk_fetch_new(const struct tk_fetch_opts *opts, struct tk_fetch **out, struct tk_
 	fetch->shelves[SHELF_INDEX].max_bytes = INDEX_CACHE_BYTES;
 	(void)pthread_mutex_init(&fetch->lock, NULL);
 	(void)pthread_cond_init(&fetch->loaded, NULL);
-	if ((rc = tk_loads_new(&fetch->opts, &fetch->loads, err)))
+	if ((rc = tk_loads_new(&fetch->opts, &fetch->loads, err)) || (rc = tk_known_points_new(&fetch->known, err)))
 		return rc;
 	*out = fetch;
 	fetch = NULL;
@@ -791,8 +676,7 @@ tk_fetch_cleanup(struct tk_fetch **slot)
 	}
 	for (size_t i = 0; i < fetch->spare_count; i++)
 		tk_buf_release(&fetch->spares[i]);
-	for (size_t i = 0; i < KNOWN_POINTS; i++)
-		tk_buf_release(&fetch->known[i].record);
+	tk_known_points_cleanup(&fetch->known);
 	tk_loads_cleanup(&fetch->loads);
 	(void)pthread_cond_destroy(&fetch->loaded);
 	(void)pthread_mutex_destroy(&fetch->lock);

@@ -655,6 +655,59 @@ an_expired_point_is_told_as_such(void **state)
 	tk_buf_release(&again);
 }
 
+/* The list outlives receipt and index: who brings the point again is told so. */
+static void
+an_expired_point_whose_receipt_is_lost_does_not_come_back(void **state)
+{
+	struct vault_box *box = *state;
+	struct tk_vault_expiry expiry;
+	struct tk_buf record = {0};
+	struct made_pack pack;
+	const struct made_pack *packs[] = {&pack};
+	struct tk_head at;
+
+	make_small_pack(box, &pack);
+	store_pack(box, &pack);
+	publish_small(box, 1, NULL, NULL);
+	make_point(box, 2, &pack, 1, packs, 1, &record, &at);
+	assert_int_equal(publish(box, &record, NULL, NULL), TK_OK);
+	publish_small(box, 3, NULL, NULL);
+	assert_int_equal(expire_one(box, 2, &expiry), TK_OK);
+	box_close(box);
+	box_shell(box, "rm \"$1\"/index.db* \"$1\"/domains/*/receipts/*0002-*");
+	box_open(box);
+	assert_int_equal(publish(box, &record, NULL, NULL), TK_ECONFLICT);
+	/* As good as any other that comes late, if it is not that one. */
+	tk_buf_clear(&record);
+	make_point(box, 2, &pack, 1, packs, 1, &record, &at);
+	assert_int_equal(publish(box, &record, NULL, NULL), TK_OK);
+	made_pack_release(&pack);
+	tk_buf_release(&record);
+}
+
+/* A vault that lost receipts is let in again without those points, and without their counts. */
+static void
+a_lost_point_takes_its_counts_with_it(void **state)
+{
+	struct model *model = model_new(*state, 9);
+	struct tk_vault_lacks lacks;
+	char command[128];
+
+	for (int i = 0; i < 12; i++)
+		publish_any(model);
+	box_close(model->box);
+	for (size_t i = 2; i < 8; i += 2) {
+		(void)snprintf(command, sizeof(command), "rm \"$1\"/domains/*/receipts/*-%016zx-*", i + 1);
+		box_shell(model->box, command);
+		model->points[i].expired = true;
+	}
+	box_open(model->box);
+	assert_int_equal(tk_vault_readmit(model->box->vault, true, &lacks, NULL), TK_OK);
+	tk_vault_lacks_release(&lacks);
+	expect_marks(model, true);
+	model_free(model);
+}
+
 /* Nothing of a point that is not whole is counted, so that another's expiry could take what it still has. */
 static void
 a_point_that_is_not_whole_holds_up_the_others(void **state)
@@ -773,6 +826,8 @@ main(void)
 		IN_BOX(an_expiry_that_was_cut_short_is_finished_when_the_vault_is_opened),
 		IN_BOX(the_newest_point_and_unknown_ones_are_refused),
 		IN_BOX(an_expired_point_is_told_as_such),
+		IN_BOX(an_expired_point_whose_receipt_is_lost_does_not_come_back),
+		IN_BOX(a_lost_point_takes_its_counts_with_it),
 		IN_BOX(a_point_that_is_not_whole_holds_up_the_others),
 		IN_BOX(the_cost_is_that_of_what_goes),
 	};

@@ -309,7 +309,7 @@ tk_vindex_put_marks(struct tk_vindex *index, const struct tk_pack_name *name, co
 		return rc;
 	tk_stmt_bind_blob(&stmt, 1, marks->traced.data, marks->traced.len_bytes);
 	/* NULL when nothing is: it is what tk_vindex_next_condemned goes by. */
-	tk_stmt_bind_blob(&stmt, 2, marks->condemned.data, tk_bit_count(&marks->condemned) > 0 ? marks->condemned.len_bytes : 0);
+	tk_stmt_bind_blob(&stmt, 2, tk_bit_count(&marks->condemned) > 0 ? marks->condemned.data : NULL, marks->condemned.len_bytes);
 	tk_stmt_bind_blob(&stmt, 3, marks->counts.data, marks->counts.len_bytes);
 	tk_stmt_bind_blob(&stmt, 4, name->b, sizeof(name->b));
 	rc = tk_stmt_run(&stmt, err);

@@ -144,6 +144,53 @@ a_pack_without_a_blob_left_is_removed_and_remembered(void **state)
 	tk_buf_release(&out);
 }
 
+/* How many condemned blobs are listed from the first pack on. */
+static size_t
+count_condemned(struct vault_box *box)
+{
+	struct tk_pack_name at = {{0}};
+	struct tk_vault_blob *blobs;
+	size_t count, total = 0;
+
+	do {
+		assert_int_equal(tk_vault_next_condemned(box->vault, &at, &blobs, &count, NULL), TK_OK);
+		for (size_t i = 0; i < count; i++)
+			assert_memory_equal(&blobs[i].pack, &at, sizeof(at));
+		total += count;
+		free(blobs);
+	} while (count > 0);
+	return total;
+}
+
+static void
+what_may_go_is_listed_until_it_is_dropped(void **state)
+{
+	struct vault_box *box = *state;
+	struct made_pack packs[2];
+
+	for (int i = 0; i < 2; i++) {
+		make_pack(box, three, 3, &packs[i]);
+		store_pack(box, &packs[i]);
+	}
+	assert_int_equal(count_condemned(box), 0);
+	assert_int_equal(condemn(box, &packs[0], 0, 3), TK_OK);
+	assert_int_equal(condemn(box, &packs[1], 1, 2), TK_OK);
+	assert_int_equal(count_condemned(box), 5);
+	/* Whichever has the first name: one without any left does not hide the other. */
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(drop(box, &packs[i], 1, 2), 2);
+		assert_int_equal(drop(box, &packs[i], 0, 1), i == 0);
+		assert_int_equal(count_condemned(box), i == 0 ? 2 : 0);
+		if (i == 0) {
+			store_pack(box, &packs[0]);
+			assert_int_equal(condemn(box, &packs[0], 0, 1), TK_OK);
+			assert_int_equal(count_condemned(box), 3);
+			assert_int_equal(drop(box, &packs[0], 0, 1), 1);
+		}
+		made_pack_release(&packs[i]);
+	}
+}
+
 static void
 what_was_dropped_is_known_without_the_index(void **state)
 {
@@ -194,6 +241,7 @@ main(void)
 		IN_BOX(a_publish_takes_the_mark_away),
 		IN_BOX(a_dropped_blob_is_missing_for_a_new_point_until_its_pack_is_sent_again),
 		IN_BOX(a_pack_without_a_blob_left_is_removed_and_remembered),
+		IN_BOX(what_may_go_is_listed_until_it_is_dropped),
 		IN_BOX(what_was_dropped_is_known_without_the_index),
 	};
 

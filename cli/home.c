@@ -152,8 +152,8 @@ tk_home_is_passphrase_slot(const char *name)
 }
 
 /* Tries every passphrase slot of the home. */
-static enum tk_rc
-try_slots(struct tk_home *home, const struct tk_secret *secret, struct tk_err *err)
+enum tk_rc
+tk_home_try_passphrase(struct tk_home *home, const struct tk_secret *secret, struct tk_keyring *ring, struct tk_err *err)
 {
 	TK_AUTO(tk_dir_cleanup) DIR *dir = NULL;
 	int fd = openat(home->keys_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -171,7 +171,7 @@ try_slots(struct tk_home *home, const struct tk_secret *secret, struct tk_err *e
 		if (!tk_home_is_passphrase_slot(entry->d_name))
 			continue;
 		if (!(rc = tk_home_read_key_file(home, entry->d_name, &slot, &why)))
-			rc = tk_slot_open(slot.data, slot.len_bytes, secret->text, secret->len_bytes, &home->ring, &why);
+			rc = tk_slot_open(slot.data, slot.len_bytes, secret->text, secret->len_bytes, ring, &why);
 		/* A slot that is damaged hides neither a good one nor that the passphrase fits none. */
 		if (rc == TK_EKEY || !told.rc)
 			told = why;
@@ -184,21 +184,27 @@ try_slots(struct tk_home *home, const struct tk_secret *secret, struct tk_err *e
 enum tk_rc
 tk_home_unlock_secret(struct tk_home *home, const struct tk_secret *secret, struct tk_err *err)
 {
-	enum tk_rc rc = try_slots(home, secret, err);
+	enum tk_rc rc = tk_home_try_passphrase(home, secret, &home->ring, err);
 
 	home->unlocked = rc == TK_OK;
 	return rc;
 }
 
 enum tk_rc
+tk_home_ask_passphrase(struct tk_home *home, struct tk_secret *secret, struct tk_err *err)
+{
+	char prompt[128];
+
+	(void)snprintf(prompt, sizeof(prompt), "Passphrase of %s", home->cfg->source);
+	return tk_cli_passphrase(home->cli, home->cfg, prompt, false, secret, err);
+}
+
+enum tk_rc
 tk_home_unlock_passphrase(struct tk_home *home, struct tk_err *err)
 {
 	TK_AUTO(tk_secret_release) struct tk_secret secret = {0};
-	char prompt[128];
-	enum tk_rc rc;
+	enum tk_rc rc = tk_home_ask_passphrase(home, &secret, err);
 
-	(void)snprintf(prompt, sizeof(prompt), "Passphrase of %s", home->cfg->source);
-	rc = tk_cli_passphrase(home->cli, home->cfg, prompt, false, &secret, err);
 	return rc ? rc : tk_home_unlock_secret(home, &secret, err);
 }
 

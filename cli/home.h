@@ -54,6 +54,11 @@ TK_MUST_CHECK enum tk_rc tk_home_unlock_passphrase(struct tk_home *home, struct 
 /* The same with a passphrase that is known already. */
 TK_MUST_CHECK enum tk_rc tk_home_unlock_secret(struct tk_home *home, const struct tk_secret *secret, struct tk_err *err);
 
+/* The two halves of it: asks, and opens a slot of the home with what was told; *ring is filled in. The second may go on in a thread of its own beside work that only reads
+ * the home. Errors: as tk_secret_get; TK_EKEY. */
+TK_MUST_CHECK enum tk_rc tk_home_ask_passphrase(struct tk_home *home, struct tk_secret *secret, struct tk_err *err);
+TK_MUST_CHECK enum tk_rc tk_home_try_passphrase(struct tk_home *home, const struct tk_secret *secret, struct tk_keyring *ring, struct tk_err *err);
+
 /* The domain of a dataset. Once the home is unlocked its keys are there, too. Errors: TK_ECONFIG: they are not, and what makes them. */
 TK_MUST_CHECK enum tk_rc tk_home_domain(const struct tk_home *home, const struct tk_config_dataset *dataset, struct tk_id *domain, struct tk_err *err);
 /* Has it keys that this (unlocked) home can use? If not, that is told as a warning: for verbs that go over all datasets. */

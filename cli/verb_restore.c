@@ -5,6 +5,7 @@
 
 #include "cli/fault_list.h"
 #include "cli/reading.h"
+#include "cli/unlocking.h"
 #include "cli/verbs.h"
 #include "engine/base/clock.h"
 #include "engine/base/hex.h"
@@ -67,6 +68,32 @@ run_restore(struct restoring *restoring, struct tk_err *err)
 	return rc;
 }
 
+/* Sites are asked for their points while the passphrase is tried. If that is wrong, nothing else is told; if it opens more keys than the machine slot, they are asked again. */
+static enum tk_rc
+unlock_and_list(struct restoring *restoring, const struct tk_config_dataset *dataset, struct tk_err *err)
+{
+	TK_AUTO(tk_unlocking_release) struct tk_unlocking unlocking;
+	struct tk_home *home = &restoring->home;
+	struct tk_err why;
+	enum tk_rc rc = tk_unlocking_begin(home, &unlocking, err), listed = TK_EKEY;
+	bool better = false;
+
+	if (rc)
+		return rc;
+	if (home->unlocked)
+		listed = tk_reading_open(home, dataset, true, &restoring->reading, &why);
+	if ((rc = tk_unlocking_end(&unlocking, &better, err)))
+		return rc;
+	if (better) {
+		tk_reading_release(&restoring->reading);
+		tk_unlocking_take(&unlocking);
+		return tk_reading_open(home, dataset, true, &restoring->reading, err);
+	}
+	if (listed && err)
+		*err = why;
+	return listed;
+}
+
 static enum tk_rc
 restore_all(struct restoring *restoring, struct tk_err *err)
 {
@@ -76,8 +103,7 @@ restore_all(struct restoring *restoring, struct tk_err *err)
 
 	if ((rc = check_options(restoring->cli, err)) || (rc = tk_home_open(restoring->cli, &restoring->home, err)) ||
 	    (rc = tk_home_dataset(&restoring->home, tk_cli_operand(restoring->cli, 0), &dataset, &point, err)) ||
-	    (rc = tk_home_unlock_passphrase(&restoring->home, err)) ||
-	    (rc = tk_reading_open(&restoring->home, dataset, true, &restoring->reading, err)) ||
+	    (rc = unlock_and_list(restoring, dataset, err)) ||
 	    (rc = tk_reading_point(&restoring->reading, point, &restoring->opened, err)))
 		return rc;
 	return run_restore(restoring, err);

@@ -14,10 +14,11 @@
 static inline uint32_t
 tk_count_get(const struct tk_buf *counts, uint32_t blob)
 {
-	const uint8_t *at = counts->data + (size_t)blob * TK_COUNT_BYTES;
+	const uint8_t *at;
 
 	if (counts->len_bytes / TK_COUNT_BYTES <= blob)
 		return 0;
+	at = counts->data + (size_t)blob * TK_COUNT_BYTES;
 	return (uint32_t)at[0] | (uint32_t)at[1] << 8 | (uint32_t)at[2] << 16 | (uint32_t)at[3] << 24;
 }
 

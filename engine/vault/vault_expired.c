@@ -111,12 +111,13 @@ struct tk_head
 tk_vexpired_last(const struct tk_vexpired *list)
 {
 	struct tk_head last = {0};
-	const uint8_t *row = list->rows.data + list->rows.len_bytes - ROW;
+	const uint8_t *row;
 
-	if (list->rows.len_bytes > 0) {
-		last.epoch = get_number(row, EPOCH_BYTES);
-		last.sequence = get_number(row + EPOCH_BYTES, SEQUENCE_BYTES);
-	}
+	if (list->rows.len_bytes == 0)
+		return last;
+	row = list->rows.data + list->rows.len_bytes - ROW;
+	last.epoch = get_number(row, EPOCH_BYTES);
+	last.sequence = get_number(row + EPOCH_BYTES, SEQUENCE_BYTES);
 	return last;
 }
 

@@ -7,7 +7,7 @@
  * Locks, in the order in which they are taken (a later one may be taken under an earlier one, never the reverse):
  *   flush_lock     one flush, drop or heal at a time
  *   domain->lock   the promises of one domain: votes, grants, points, receipts, its head
- *   refs           (read-write) a publish holds it shared from the first look at a blob to its commit; condemn and drop hold it alone
+ *   refs           (read-write) a publish or expiry holds it shared, with its domain, from the first look at a blob to its commit; condemn and drop hold it alone
  *   pack_lock      "is this name taken?" and the rename that takes it; the list of packs that wait for a flush
  *   index lock     the SQLite handle; inside it nothing else is locked
  *   archive_lock   the containers of points and receipts

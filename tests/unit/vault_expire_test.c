@@ -585,6 +585,42 @@ the_newest_point_and_unknown_ones_are_refused(void **state)
 	box_shell(box, "test $(stat -c %s \"$1\"/domains/*/expired) = 32");
 }
 
+/* An index that is wrong is found before anything is written. */
+static void
+a_count_does_not_fall_below_zero(void **state)
+{
+	struct vault_box *box = *state;
+	struct tk_vault_expiry expiry;
+	struct tk_pack_marks marks = {0};
+	struct tk_pack_row row;
+	struct made_pack pack;
+	const struct made_pack *packs[] = {&pack};
+	struct tk_buf record = {0};
+	struct tk_head at;
+
+	make_small_pack(box, &pack);
+	store_pack(box, &pack);
+	make_point(box, 1, &pack, 1, packs, 1, &record, &at);
+	assert_int_equal(publish(box, &record, NULL, NULL), TK_OK);
+	publish_small(box, 2, NULL, NULL);
+	assert_int_equal(tk_vindex_pack(box->vault->index, &pack.ident.name, &row, &marks, NULL), TK_OK);
+	/* Of the data; the page keeps its own. */
+	memset(marks.counts.data, 0, TK_COUNT_BYTES);
+	assert_int_equal(tk_vindex_put_marks(box->vault->index, &pack.ident.name, &marks, NULL), TK_OK);
+	assert_int_equal(expire_one(box, 1, &expiry), TK_ECORRUPT);
+	assert_int_equal(box_count(box, "domains/*/expired"), 0);
+	assert_int_equal(tk_vindex_pack(box->vault->index, &pack.ident.name, &row, &marks, NULL), TK_OK);
+	assert_int_equal(tk_count_get(&marks.counts, 1), 1);
+	assert_int_equal(tk_bit_count(&marks.condemned), 0);
+	/* As the error says. */
+	lose_index(box);
+	assert_int_equal(expire_one(box, 1, &expiry), TK_OK);
+	assert_int_equal(expiry.blobs, 2);
+	tk_pack_marks_release(&marks);
+	made_pack_release(&pack);
+	tk_buf_release(&record);
+}
+
 static enum tk_rc
 refuse_findings(void *ctx, const struct tk_vault_finding *finding, struct tk_err *err)
 {
@@ -825,6 +861,7 @@ main(void)
 		IN_BOX(a_lost_index_is_counted_anew_as_it_was),
 		IN_BOX(an_expiry_that_was_cut_short_is_finished_when_the_vault_is_opened),
 		IN_BOX(the_newest_point_and_unknown_ones_are_refused),
+		IN_BOX(a_count_does_not_fall_below_zero),
 		IN_BOX(an_expired_point_is_told_as_such),
 		IN_BOX(an_expired_point_whose_receipt_is_lost_does_not_come_back),
 		IN_BOX(a_lost_point_takes_its_counts_with_it),

@@ -95,8 +95,8 @@ struct tk_store_ops {
 	 * this or a later number. The same grant again gives the same vote again. */
 	TK_MUST_CHECK enum tk_rc (*vote)(struct tk_store *store, const void *grant, size_t len_bytes, struct tk_buf *vote,
 					 struct tk_err *err);
-	/* Appends len_bytes of the pack from offset to *out. Errors: TK_ENOENT (no such pack), TK_EMISSING (dropped),
-	 * TK_ECORRUPT (shorter than asked). */
+	/* Appends len_bytes of the pack from offset to *out. Errors: TK_ENOENT (no such pack), TK_EMISSING (all of it was dropped; of a blob that was, in a range with
+	 * others, there are zeros), TK_ECORRUPT (shorter than asked). */
 	TK_MUST_CHECK enum tk_rc (*get_range)(struct tk_store *store, const struct tk_pack_name *name, uint64_t offset_bytes,
 					      uint32_t len_bytes, struct tk_buf *out, struct tk_err *err);
 	/* The pack's length; TK_ENOENT when it is not there. */

@@ -569,13 +569,30 @@ tk_vault_pack_size(struct tk_vault *vault, const struct tk_pack_name *name, uint
 	return vault->driver->ops->size(vault->driver, name, len_bytes, err);
 }
 
-/* Does the range touch a blob that was dropped? Asked after the bytes were read: the bitmap is durable before any space goes, so a range that it
- * does not name was whole when it was read. */
+/* Zeros in the range what of the blob lies in it: how many bytes. */
+static uint64_t
+blank(const struct tk_blob_info *blob, uint64_t offset_bytes, uint32_t len_bytes, uint8_t *data)
+{
+	uint64_t from = blob->offset_bytes > offset_bytes ? blob->offset_bytes : offset_bytes;
+	uint64_t to = blob->offset_bytes + blob->sealed_bytes;
+
+	if (to > offset_bytes + len_bytes)
+		to = offset_bytes + len_bytes;
+	if (to <= from)
+		return 0;
+	memset(data + (from - offset_bytes), 0, (size_t)(to - from));
+	return to - from;
+}
+
+/* Is something of the range there, beside blobs that were dropped? Asked after the bytes were read: the bitmap is durable before any space goes, so what it
+ * does not name was whole when it was read. Readers take several blobs at one go, and a pack's end with what lies before it: what they want of that they find good or
+ * not by its tag or digest. */
 static enum tk_rc
-check_present(struct tk_vault *vault, const struct tk_pack_name *name, uint64_t offset_bytes, uint32_t len_bytes, struct tk_err *err)
+check_present(struct tk_vault *vault, const struct tk_pack_name *name, uint64_t offset_bytes, uint32_t len_bytes, uint8_t *data, struct tk_err *err)
 {
 	TK_AUTO(tk_buf_release) struct tk_buf dropped = {0};
 	TK_AUTO(tk_pack_index_cleanup) struct tk_pack_index *index = NULL;
+	uint64_t left_bytes = len_bytes;
 	enum tk_rc rc = tk_vdropped_get(vault, name, &dropped, err);
 
 	if (rc || dropped.len_bytes == 0)
@@ -584,9 +601,10 @@ check_present(struct tk_vault *vault, const struct tk_pack_name *name, uint64_t 
 	if (rc == TK_ENOENT)
 		return tk_err_set(err, TK_EMISSING, "the pack was dropped");
 	for (uint32_t i = 0; !rc && i < index->blob_count; i++) {
-		const struct tk_blob_info *blob = &index->blobs[i];
+		uint64_t blanked = tk_bit_get(&dropped, i) ? blank(&index->blobs[i], offset_bytes, len_bytes, data) : 0;
 
-		if (tk_bit_get(&dropped, i) && blob->offset_bytes < offset_bytes + len_bytes && offset_bytes < blob->offset_bytes + blob->sealed_bytes)
+		left_bytes -= blanked;
+		if (blanked > 0 && left_bytes == 0)
 			rc = tk_err_set(err, TK_EMISSING, "blob %u of the pack was dropped", i);
 	}
 	return rc;
@@ -608,7 +626,7 @@ tk_vault_get_range(struct tk_vault *vault, const struct tk_pack_name *name, uint
 	if (!rc && got != len_bytes)
 		rc = tk_err_set(err, TK_ECORRUPT, "the pack is shorter than the range asked for");
 	if (!rc || rc == TK_ENOENT) {
-		enum tk_rc absent = check_present(vault, name, offset_bytes, len_bytes, err);
+		enum tk_rc absent = check_present(vault, name, offset_bytes, len_bytes, out->data + before, err);
 
 		rc = absent ? absent : rc;
 	}

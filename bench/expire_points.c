@@ -1,5 +1,5 @@
 /* expire_points: expires points of a vault, each for itself, and tells what that costs: every second one of each domain but the newest, or those that are named.
- * Processor time, user and system. The vault is changed: give it a copy. */
+ * --drop: what is condemned then goes, too. Processor time, user and system, of the expiry. The vault is changed: give it a copy. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -54,7 +54,26 @@ expire_some(struct tk_vault *vault, const struct tk_id *domain, char *const *nam
 }
 
 static enum tk_rc
-expire_all(const char *path, char *const *names, int name_count, struct totals *totals, double *seconds, struct tk_err *err)
+drop_condemned(struct tk_vault *vault, struct tk_err *err)
+{
+	struct tk_pack_name at = {{0}};
+	struct tk_vault_blob *blobs = NULL;
+	size_t count;
+	enum tk_rc rc;
+
+	while (!(rc = tk_vault_next_condemned(vault, &at, &blobs, &count, err)) && count > 0) {
+		rc = tk_vault_drop(vault, blobs, count, NULL, err);
+		free(blobs);
+		blobs = NULL;
+		if (rc)
+			break;
+	}
+	free(blobs);
+	return rc;
+}
+
+static enum tk_rc
+expire_all(const char *path, bool drop, char *const *names, int name_count, struct totals *totals, double *seconds, struct tk_err *err)
 {
 	TK_AUTO(tk_vault_cleanup) struct tk_vault *vault = NULL;
 	struct tk_id *domains = NULL;
@@ -68,6 +87,8 @@ expire_all(const char *path, char *const *names, int name_count, struct totals *
 	for (size_t i = 0; i < count && !rc; i++)
 		rc = expire_some(vault, &domains[i], names, name_count, totals, err);
 	*seconds = processor_seconds() - before;
+	if (!rc && drop)
+		rc = drop_condemned(vault, err);
 	free(domains);
 	return rc;
 }
@@ -78,12 +99,15 @@ main(int argc, char **argv)
 	struct totals totals = {0};
 	struct tk_err err;
 	double seconds;
+	bool drop = argc > 1 && strcmp(argv[1], "--drop") == 0;
 
+	argc -= drop;
+	argv += drop;
 	if (argc < 2) {
-		(void)fprintf(stderr, "usage: expire_points VAULT [SEQUENCE...]\n");
+		(void)fprintf(stderr, "usage: expire_points [--drop] VAULT [SEQUENCE...]\n");
 		return 2;
 	}
-	if (expire_all(argv[1], argv + 2, argc - 2, &totals, &seconds, &err)) {
+	if (expire_all(argv[1], drop, argv + 2, argc - 2, &totals, &seconds, &err)) {
 		(void)fprintf(stderr, "expire_points: %s\n", err.text);
 		return 1;
 	}

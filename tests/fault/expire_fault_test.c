@@ -1,20 +1,19 @@
 /* Dies, or fails, at every durable step of an expiry, one after the other: each point is expired as a whole or not at all, one of which it was told is, and what was
  * left undone is done when the vault is opened.
  * Does its work only in a build that was configured with --enable-faults. */
-#include "tests/unit/unit.h"
+#include "tests/fault/steps.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "tests/unit/vault_fixture.h"
 
 #ifdef TK_FAULTS
 
-enum { CHILD_CLEAN = 0, CHILD_SAW_FAULTS = 10, CHILD_GAVE_UP = 11 };
-enum { STEPS_MAX = 100, POINTS = 4, EXPIRING = 2, BLOBS_OF_EACH = 3 };
+enum { STEPS_AT_LEAST = 6 };
+enum { POINTS = 4, EXPIRING = 2, BLOBS_OF_EACH = 3 };
 
 /* Points of two blobs of their own, a list of contents, and a leaf that all share. */
 struct work {
@@ -54,14 +53,13 @@ expire(struct work *work)
 
 /* In a process of its own; tried again once when it fails, in the vault that is open. What opening it does is vault_fault_test's. */
 static void
-child(struct work *work, unsigned at, const char *action)
+child(void *ctx, unsigned at, const char *action)
 {
+	struct work *work = ctx;
 	bool faults;
-	char plan[64];
 
 	box_open(work->box);
-	(void)snprintf(plan, sizeof(plan), "*@%u=%s", at, action);
-	(void)setenv("TWINKEEP_FAULT", plan, 1);
+	steps_arm(at, action);
 	faults = expire(work) != TK_OK;
 	if (faults && expire(work))
 		_exit(CHILD_GAVE_UP);
@@ -126,59 +124,40 @@ run_once(unsigned at, const char *action)
 {
 	void *state = NULL;
 	struct work work = {0};
-	int status = -1;
-	pid_t pid;
+	struct steps_end end;
 
 	assert_int_equal(box_setup_fast(&state), 0);
 	work.box = state;
 	make_work(&work);
 	box_close(work.box);
-	pid = fork();
-	assert_true(pid >= 0);
-	if (pid == 0)
-		child(&work, at, action);
-	assert_int_equal(waitpid(pid, &status, 0), pid);
-	assert_true(WIFSIGNALED(status) || WEXITSTATUS(status) == CHILD_CLEAN || WEXITSTATUS(status) == CHILD_SAW_FAULTS);
-	check(&work, !WIFSIGNALED(status));
+	end = steps_run_child(child, &work, at, action);
+	check(&work, !end.killed);
 	made_pack_release(&work.common);
 	for (size_t i = 0; i < POINTS; i++)
 		made_pack_release(&work.packs[i]);
 	assert_int_equal(box_teardown(&state), 0);
-	return WIFSIGNALED(status) || WEXITSTATUS(status) == CHILD_SAW_FAULTS;
-}
-
-static void
-run_all(const char *action)
-{
-	unsigned at = 1;
-
-	while (run_once(at, action)) {
-		at++;
-		assert_true(at < STEPS_MAX);
-	}
-	/* Fewer would mean that points were taken out. */
-	assert_true(at > 6);
+	return end.reached;
 }
 
 static void
 points_expire_whole_or_not_at_all_when_killed_at_any_step(void **state)
 {
 	(void)state;
-	run_all("kill");
+	steps_run_all(run_once, "kill", STEPS_AT_LEAST);
 }
 
 static void
 points_expire_whole_or_not_at_all_when_any_step_fails(void **state)
 {
 	(void)state;
-	run_all("eio");
+	steps_run_all(run_once, "eio", STEPS_AT_LEAST);
 }
 
 static void
 points_expire_whole_or_not_at_all_when_the_disk_is_full_at_any_step(void **state)
 {
 	(void)state;
-	run_all("enospc");
+	steps_run_all(run_once, "enospc", STEPS_AT_LEAST);
 }
 
 int

@@ -1,20 +1,17 @@
 /* Dies, or fails, at every durable step of letting a vault in that was set back: it never promises before it knows again what it voted for.
  * Does its work only in a build that was configured with --enable-faults. */
-#include "tests/unit/unit.h"
+#include "tests/fault/steps.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "tests/unit/vault_fixture.h"
 
 #ifdef TK_FAULTS
 
-enum { CHILD_CLEAN = 0, CHILD_SAW_FAULTS = 10, CHILD_GAVE_UP = 11 };
-enum { STEPS_MAX = 100 };
-
+enum { STEPS_AT_LEAST = 8 };
 static enum tk_rc
 let_in(struct vault_box *box)
 {
@@ -48,13 +45,12 @@ forget_a_vote(struct vault_box *box, struct tk_grant *grant, struct tk_buf *gran
 }
 
 static void
-child(struct vault_box *box, unsigned at, const char *action)
+child(void *work, unsigned at, const char *action)
 {
+	struct vault_box *box = work;
 	bool faults = false;
-	char plan[64];
 
-	(void)snprintf(plan, sizeof(plan), "*@%u=%s", at, action);
-	(void)setenv("TWINKEEP_FAULT", plan, 1);
+	steps_arm(at, action);
 	for (int tries = 0; !box->vault && tk_vault_open(box->path, TK_VAULT_SERVE, NULL, &box->vault, NULL); tries++) {
 		faults = true;
 		if (tries > 0)
@@ -99,50 +95,31 @@ run_once(unsigned at, const char *action)
 	struct tk_grant grant = {0};
 	struct vault_box *box;
 	void *state = NULL;
-	int status = -1;
-	pid_t pid;
+	struct steps_end end;
 
 	assert_int_equal(box_setup(&state), 0);
 	box = state;
 	forget_a_vote(box, &grant, &grant_record, &vote);
-	pid = fork();
-	assert_true(pid >= 0);
-	if (pid == 0)
-		child(box, at, action);
-	assert_int_equal(waitpid(pid, &status, 0), pid);
-	assert_true(WIFSIGNALED(status) || WEXITSTATUS(status) == CHILD_CLEAN || WEXITSTATUS(status) == CHILD_SAW_FAULTS);
+	end = steps_run_child(child, box, at, action);
 	check(box, &grant, &grant_record, &vote);
 	tk_buf_release(&grant_record);
 	tk_buf_release(&vote);
 	assert_int_equal(box_teardown(&state), 0);
-	return WIFSIGNALED(status) || WEXITSTATUS(status) == CHILD_SAW_FAULTS;
-}
-
-static void
-run_all(const char *action)
-{
-	unsigned at = 1;
-
-	while (run_once(at, action)) {
-		at++;
-		assert_true(at < STEPS_MAX);
-	}
-	/* Fewer would mean that points were taken out. */
-	assert_true(at > 8);
+	return end.reached;
 }
 
 static void
 a_vault_is_behind_or_knows_its_vote_when_killed_at_any_step(void **state)
 {
 	(void)state;
-	run_all("kill");
+	steps_run_all(run_once, "kill", STEPS_AT_LEAST);
 }
 
 static void
 a_vault_is_behind_or_knows_its_vote_when_any_step_fails(void **state)
 {
 	(void)state;
-	run_all("eio");
+	steps_run_all(run_once, "eio", STEPS_AT_LEAST);
 }
 
 int

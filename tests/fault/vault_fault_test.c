@@ -1,11 +1,10 @@
 /* Dies, or fails, at every durable step of storing a pack, publishing a point and voting, one after the other: what was told stays true.
  * Does its work only in a build that was configured with --enable-faults. */
-#include "tests/unit/unit.h"
+#include "tests/fault/steps.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "engine/fsio/publish.h"
@@ -13,9 +12,7 @@
 
 #ifdef TK_FAULTS
 
-enum { CHILD_CLEAN = 0, CHILD_SAW_FAULTS = 10, CHILD_GAVE_UP = 11 };
-enum { STEPS_MAX = 200 };
-
+enum { STEPS_AT_LEAST = 20 };
 /* What the parent made before, and both sides send. */
 struct work {
 	struct vault_box *box;
@@ -49,16 +46,16 @@ step(struct work *work, int number, struct tk_buf *told)
 
 /* All steps in a process of its own; each is tried again once when it fails. What is told is written beside the vault, by other means. */
 static void
-child(struct work *work, unsigned at, const char *action)
+child(void *ctx, unsigned at, const char *action)
 {
+	struct work *work = ctx;
 	static const char *const told_names[] = {NULL, NULL, NULL, "told-receipt", "told-vote"};
 	struct tk_buf told = {0};
 	bool faults = false;
-	char plan[64];
+	char path[64];
 	FILE *file;
 
-	(void)snprintf(plan, sizeof(plan), "*@%u=%s", at, action);
-	(void)setenv("TWINKEEP_FAULT", plan, 1);
+	steps_arm(at, action);
 	for (int i = 0; i < 5; i++) {
 		tk_buf_clear(&told);
 		if (step(work, i, &told)) {
@@ -69,8 +66,8 @@ child(struct work *work, unsigned at, const char *action)
 		}
 		if (!told_names[i])
 			continue;
-		(void)scratch_path(work->box->scratch, told_names[i], plan, sizeof(plan));
-		file = fopen(plan, "w");
+		(void)scratch_path(work->box->scratch, told_names[i], path, sizeof(path));
+		file = fopen(path, "w");
 		if (!file || fwrite(told.data, 1, told.len_bytes, file) != told.len_bytes || fclose(file))
 			_exit(CHILD_GAVE_UP);
 	}
@@ -126,8 +123,7 @@ run_once(unsigned at, const char *action)
 	const struct made_pack *packs[] = {&work.pack};
 	struct tk_grant grant = {0}, rival = {.created_ns = 3};
 	struct tk_head head;
-	int status = -1;
-	pid_t pid;
+	struct steps_end end;
 
 	assert_int_equal(box_setup(&state), 0);
 	work.box = state;
@@ -139,53 +135,35 @@ run_once(unsigned at, const char *action)
 	make_point(work.box, 1, &work.pack, 1, packs, 1, &work.point, &head);
 	make_grant(work.box, 2, NULL, &grant, &work.grant);
 	make_grant(work.box, 2, NULL, &rival, &work.rival);
-	pid = fork();
-	assert_true(pid >= 0);
-	if (pid == 0)
-		child(&work, at, action);
-	assert_int_equal(waitpid(pid, &status, 0), pid);
-	assert_true(WIFSIGNALED(status) || WEXITSTATUS(status) == CHILD_CLEAN || WEXITSTATUS(status) == CHILD_SAW_FAULTS);
+	end = steps_run_child(child, &work, at, action);
 	check(&work);
 	made_pack_release(&work.pack);
 	tk_buf_release(&work.point);
 	tk_buf_release(&work.grant);
 	tk_buf_release(&work.rival);
 	assert_int_equal(box_teardown(&state), 0);
-	return WIFSIGNALED(status) || WEXITSTATUS(status) == CHILD_SAW_FAULTS;
-}
-
-static void
-run_all(const char *action)
-{
-	unsigned at = 1;
-
-	while (run_once(at, action)) {
-		at++;
-		assert_true(at < STEPS_MAX);
-	}
-	/* Fewer would mean that points were taken out. */
-	assert_true(at > 20);
+	return end.reached;
 }
 
 static void
 nothing_told_is_lost_when_killed_at_any_step(void **state)
 {
 	(void)state;
-	run_all("kill");
+	steps_run_all(run_once, "kill", STEPS_AT_LEAST);
 }
 
 static void
 nothing_told_is_lost_when_any_step_fails(void **state)
 {
 	(void)state;
-	run_all("eio");
+	steps_run_all(run_once, "eio", STEPS_AT_LEAST);
 }
 
 static void
 nothing_told_is_lost_when_the_disk_is_full_at_any_step(void **state)
 {
 	(void)state;
-	run_all("enospc");
+	steps_run_all(run_once, "enospc", STEPS_AT_LEAST);
 }
 
 int
